@@ -1,0 +1,1 @@
+"""Publishing usage events from a service."""
