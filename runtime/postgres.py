@@ -1,0 +1,215 @@
+"""PostgreSQL: connections with sane options, bounded retries, and the migrations of every part.
+
+Conventions: money and quantities are `numeric(38,18)` and reach Python as `Decimal`, never as float (a float
+parameter is refused); instants are `timestamptz` in a session that is always UTC, or `bigint` microseconds
+named `*_us`.
+"""
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from typing import TypeVar
+
+import psycopg
+from psycopg.adapt import Buffer, Dumper
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Connection = psycopg.Connection[tuple[object, ...]]
+
+MIGRATIONS_LOCK = (
+    0x7261_7465_0001  # "rate": one advisory lock number a purpose, named here so that none collides
+)
+RATE_BOOK_LOCK = 0x7261_7465_0002
+
+# Errors that a later try may not meet: connection (08), resources (53), intervention (57P), serialisation
+# and deadlock (40). An error without a code comes from the client's side: refused, reset, timed out.
+_INFRASTRUCTURE_SQLSTATES = ("08", "53", "57P", "40001", "40P01", "55P03")
+
+_MIGRATION_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
+
+
+class DatabaseError(Exception):
+    """Base of the errors of this module. `exit_code` is what a command ends with."""
+
+    exit_code = 3
+
+
+class DatabaseUnavailable(DatabaseError):
+    """PostgreSQL did not answer within the budget. Try again when it is back."""
+
+
+class MigrationRefused(DatabaseError):
+    """The migrations of this build and those that the database has seen contradict each other. Stop."""
+
+
+class _RefuseFloat(Dumper):
+    """No float reaches the database: a binary fraction is never an amount, a quantity or a rate."""
+
+    def dump(self, obj: object) -> Buffer:
+        raise TypeError(f"PostgreSQL parameter {obj!r}: a float is not exact; pass Decimal, int or text")
+
+
+def connect(
+    dsn: str,
+    *,
+    application_name: str = "ratestream",
+    connect_timeout_s: int = 5,
+    statement_timeout_ms: int = 60_000,
+) -> Connection:
+    """Open one connection, UTC, without autocommit. Raises DatabaseUnavailable; never shows the password."""
+    conninfo = make_conninfo(
+        dsn,
+        application_name=application_name,
+        connect_timeout=connect_timeout_s,
+        keepalives=1,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        options=f"-c TimeZone=UTC -c statement_timeout={statement_timeout_ms}"
+        " -c idle_in_transaction_session_timeout=120000",
+    )
+    try:
+        connection = psycopg.connect(conninfo)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"postgres.dsn: cannot connect to {where(dsn)}: {error}") from error
+    connection.adapters.register_dumper(float, _RefuseFloat)
+    return connection
+
+
+def where(dsn: str) -> str:
+    """Host, port and database of a DSN for messages, without user and password."""
+    parts = conninfo_to_dict(dsn)
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', '5432')}/{parts.get('dbname', '')}"
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Whether a later try of the same work may succeed although nothing about the work changes."""
+    if isinstance(error, DatabaseUnavailable):
+        return True
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_INFRASTRUCTURE_SQLSTATES)
+
+
+def run(
+    dsn: str,
+    work: Callable[[Connection], T],
+    *,
+    budget_s: int = 15,
+    application_name: str = "ratestream",
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Do `work` in one transaction on its own connection; on infrastructure errors again, within `budget_s`.
+
+    The work may be done twice where the connection breaks during its commit, so it must be idempotent.
+
+    Raises:
+        DatabaseUnavailable: the budget is spent.
+    """
+    deadline_s = monotonic() + budget_s
+    pause_s = 0.1
+    while True:
+        try:
+            with connect(dsn, application_name=application_name) as connection:
+                return work(connection)
+        except (DatabaseUnavailable, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if not is_infrastructure(error):
+                raise
+            if monotonic() + pause_s >= deadline_s:
+                raise DatabaseUnavailable(
+                    f"postgres: {where(dsn)} not usable within {budget_s} s: {str(error).strip()}"
+                ) from error
+            log.warning("PostgreSQL at %s: %s; again in %.1f s", where(dsn), str(error).strip(), pause_s)
+            sleep(pause_s)
+            pause_s = min(pause_s * 2, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of `runtime/migrations`: a number that orders it, and text that never changes once applied."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def shipped_migrations() -> list[Migration]:
+    """The migrations of this build in order. Raises MigrationRefused where their numbers are not 1, 2, 3."""
+    found = []
+    for entry in resources.files("runtime").joinpath("migrations").iterdir():
+        if not entry.name.endswith(".sql"):
+            continue
+        match = _MIGRATION_NAME.match(entry.name)
+        if match is None:
+            raise MigrationRefused(f"migration {entry.name}: the name must be NNNN_words.sql")
+        found.append(Migration(int(match[1]), entry.name, entry.read_text(encoding="utf-8")))
+    found.sort(key=lambda migration: migration.number)
+    for expected, migration in enumerate(found, start=1):
+        if migration.number != expected:
+            raise MigrationRefused(
+                f"migration {migration.name}: number {migration.number}, expected {expected}"
+            )
+    return found
+
+
+def migrate(connection: Connection, migrations: list[Migration] | None = None) -> list[str]:
+    """Apply what is pending and return its names; all or nothing, one process at a time.
+
+    Commits. The connection must not be inside a transaction.
+
+    Raises:
+        MigrationRefused: a migration that the database has seen was edited, or this build does not know it.
+    """
+    shipped = shipped_migrations() if migrations is None else migrations
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATIONS_LOCK,))
+        seen = _seen_migrations(connection)
+        _check_history(shipped, seen)
+        pending = [migration for migration in shipped if migration.number not in seen]
+        for migration in pending:
+            connection.execute(migration.sql.encode())
+            connection.execute(
+                "insert into ratestream.migrations (number, name, sha256) values (%s, %s, %s)",
+                (migration.number, migration.name, migration.sha256),
+            )
+    return [migration.name for migration in pending]
+
+
+def _seen_migrations(connection: Connection) -> dict[int, tuple[str, str]]:
+    exists = connection.execute("select to_regclass('ratestream.migrations') is not null").fetchone()
+    if exists == (True,):
+        rows = connection.execute("select number, name, sha256 from ratestream.migrations").fetchall()
+        return {int(str(number)): (str(name), str(sha256)) for number, name, sha256 in rows}
+    connection.execute("create schema if not exists ratestream")
+    connection.execute(
+        "create table ratestream.migrations (number integer primary key, name text not null,"
+        " sha256 text not null, applied_at timestamptz not null default clock_timestamp())"
+    )
+    return {}
+
+
+def _check_history(shipped: list[Migration], seen: dict[int, tuple[str, str]]) -> None:
+    known = {migration.number: migration for migration in shipped}
+    for number, (name, sha256) in sorted(seen.items()):
+        migration = known.get(number)
+        if migration is None:
+            raise MigrationRefused(
+                f"migration {name}: applied to the database, unknown to this build; deploy a newer one"
+            )
+        if migration.sha256 != sha256:
+            raise MigrationRefused(
+                f"migration {migration.name}: sha256 {migration.sha256}, the database applied {sha256};"
+                " applied history is never edited, add a new migration instead"
+            )
