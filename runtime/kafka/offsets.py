@@ -1,0 +1,66 @@
+"""Where a partition begins and ends, as the broker tells: first offset, high watermark, last stable offset.
+
+The isolation level belongs to the request. Under `read_uncommitted` the end is the high watermark: everything
+appended. Under `read_committed` it is the last stable offset: where the oldest open transaction begins, and
+the high watermark if none is open.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any, Literal
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import OffsetSpec as _OffsetSpec  # type: ignore[attr-defined]  # public, missing in the stubs
+
+TopicAndPartition = tuple[str, int]
+Which = Literal["earliest", "latest"]
+
+_REQUEST_TIMEOUT_S = 15.0
+_EARLIEST = _OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # no annotations in the library
+_LATEST = _OffsetSpec.latest()  # type: ignore[no-untyped-call]  # no annotations in the library
+
+
+class Isolation(Enum):
+    """What a request for the end of a partition may see."""
+
+    COMMITTED = IsolationLevel.READ_COMMITTED
+    UNCOMMITTED = IsolationLevel.READ_UNCOMMITTED
+
+
+class OffsetsUnknownError(ConnectionError):
+    """The broker did not tell an offset: it is away, or the topic or partition does not exist."""
+
+
+def list_offsets(
+    admin_or_conf: AdminClient | Mapping[str, Any],
+    topic_partitions: Iterable[TopicAndPartition],
+    which: Which,
+    isolation: Isolation = Isolation.UNCOMMITTED,
+    *,
+    timeout_s: float = _REQUEST_TIMEOUT_S,
+) -> dict[TopicAndPartition, int]:
+    """The first offset still held (`earliest`) or the offset after the last (`latest`) of each partition.
+
+    Raises:
+        OffsetsUnknownError: for the first partition that the broker gave no answer for.
+    """
+    wanted = list(topic_partitions)
+    if not wanted:
+        return {}
+    admin = admin_or_conf if isinstance(admin_or_conf, AdminClient) else AdminClient(dict(admin_or_conf))
+    spec = _EARLIEST if which == "earliest" else _LATEST
+    futures = admin.list_offsets(
+        {TopicPartition(topic, partition): spec for topic, partition in wanted},
+        isolation_level=isolation.value,
+        request_timeout=timeout_s,
+    )
+    offsets: dict[TopicAndPartition, int] = {}
+    for asked, future in futures.items():
+        try:
+            offsets[asked.topic, asked.partition] = future.result(timeout=timeout_s + 5).offset
+        except (KafkaException, TimeoutError) as error:
+            raise OffsetsUnknownError(
+                f"{which} offset of {asked.topic} {asked.partition}: {error}"
+            ) from error
+    return offsets

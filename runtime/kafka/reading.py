@@ -1,0 +1,141 @@
+"""Bounded reading of one partition at a time, from an offset up to a given end, and nothing more.
+
+For tools that prove and repair; services that follow a topic have a consumer of their own. No group is joined
+and no offset is committed. What a transaction left behind (its markers, an aborted one's records) takes offsets
+that no reader is given, so the end is reached when the broker says so, not when the last offset was seen.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+_BATCH = 500
+_WAIT_S = 0.02  # consume() waits this long for a batch that the partition's end leaves unfilled
+_QUEUED_KIB = 16_384  # read ahead by the client: bounds memory, not progress
+
+
+class ReadStalledError(ConnectionError):
+    """The end of a partition was not reached: no record and no end was reported for the given time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as the broker holds it; `timestamp_us` is its append time (topics are LogAppendTime)."""
+
+    partition: int
+    offset: int
+    timestamp_us: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class PartitionReader:
+    """A consumer that reads one partition after another; `read` starts anew each time it is called.
+
+    Args:
+        config: client settings as librdkafka names them, `bootstrap.servers` at least.
+        committed: read only what was committed; the last stable offset is then the furthest end to reach.
+        stalled_s: give up when nothing arrives for so many seconds.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, committed: bool = True, stalled_s: float = 30.0) -> None:
+        self._stalled_s = stalled_s
+        self._consumer = Consumer(
+            {
+                **config,
+                "group.id": "ratestream-reading",  # required by the client, never joined
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",  # an offset that is gone is an error here, never a jump
+                "isolation.level": "read_committed" if committed else "read_uncommitted",
+                "enable.partition.eof": True,
+                "queued.max.messages.kbytes": _QUEUED_KIB,
+            }
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the consumer; a second call does nothing."""
+        self._consumer.close()
+
+    def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
+        """The records with start <= offset < end, in order.
+
+        Raises:
+            ReadStalledError: the end was not reached in time.
+            KafkaException: the offset is gone, the topic does not exist, or the broker refused.
+        """
+        if start >= end:
+            return
+        self._consumer.assign([TopicPartition(topic, partition, start)])
+        try:
+            yield from self._until(topic, partition, end)
+        finally:
+            self._consumer.unassign()
+
+    def _until(self, topic: str, partition: int, end: int) -> Iterator[Record]:
+        heard = time.monotonic()
+        while True:
+            batch = self._consumer.consume(_BATCH, _WAIT_S)
+            if batch:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > self._stalled_s:
+                raise ReadStalledError(
+                    f"{topic} {partition}: offset {end} was not reached in {self._stalled_s:g} s"
+                )
+            for message in batch:
+                if (message.topic(), message.partition()) != (topic, partition):
+                    continue  # left in the queue by the partition before
+                offset = _offset_of(message)
+                if offset >= end:
+                    return
+                if message.error() is None:
+                    yield _record(message, offset)
+
+
+def _offset_of(message: Message) -> int:
+    """The record's offset, or where the partition ended.
+
+    Raises:
+        KafkaException: for any other report of the client.
+    """
+    error = message.error()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # the public name of that code
+        raise KafkaException(error)
+    offset = message.offset()
+    if offset is None:
+        raise KafkaException(KafkaError(KafkaError._BAD_MSG, "a record without an offset"))  # noqa: SLF001  # as above
+    return offset
+
+
+def _record(message: Message, offset: int) -> Record:
+    _, timestamp_ms = message.timestamp()
+    found = message.headers() or []
+    pairs = found.items() if isinstance(found, dict) else found
+    headers: Headers = tuple((str(name), _bytes(value)) for name, value in pairs)
+    return Record(
+        message.partition() or 0,
+        offset,
+        timestamp_ms * 1000,
+        _bytes(message.key()),
+        _bytes(message.value()),
+        headers,
+    )
+
+
+def _bytes(data: str | bytes | None) -> bytes | None:
+    return data.encode() if isinstance(data, str) else data
