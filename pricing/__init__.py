@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Pricing: from the counts of one call to an exact cost and price, each line explained; pure, standard library only."""
