@@ -1,7 +1,7 @@
 """Bounded reading of one partition at a time, from an offset up to a given end, and nothing more.
 
 For tools that prove and repair; services that follow a topic have a consumer of their own. No group is joined
-and no offset is committed. What a transaction left behind (its markers, an aborted one's records) takes offsets
+and no offset is committed. What a transaction left behind (markers, an aborted one's records) takes offsets
 that no reader is given, so the end is reached when the broker says so, not when the last offset was seen.
 """
 
@@ -13,14 +13,21 @@ from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from runtime.errors import InfrastructureError
+
 Headers = tuple[tuple[str, bytes | None], ...]
 
 _BATCH = 500
 _WAIT_S = 0.02  # consume() waits this long for a batch that the partition's end leaves unfilled
+_HEALING = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT})  # noqa: SLF001  # public under no other name
 _QUEUED_KIB = 16_384  # read ahead by the client: bounds memory, not progress
 
 
-class ReadStalledError(ConnectionError):
+class ReadFailedError(InfrastructureError):
+    """A partition cannot be read: the broker is away or refuses, the topic or the offset does not exist."""
+
+
+class ReadStalledError(ReadFailedError):
     """The end of a partition was not reached: no record and no end was reported for the given time."""
 
 
@@ -77,7 +84,7 @@ class PartitionReader:
 
         Raises:
             ReadStalledError: the end was not reached in time.
-            KafkaException: the offset is gone, the topic does not exist, or the broker refused.
+            ReadFailedError: the offset is gone, the topic does not exist, or the broker refused.
         """
         if start >= end:
             return
@@ -90,7 +97,10 @@ class PartitionReader:
     def _until(self, topic: str, partition: int, end: int) -> Iterator[Record]:
         heard = time.monotonic()
         while True:
-            batch = self._consumer.consume(_BATCH, _WAIT_S)
+            try:
+                batch = self._consumer.consume(_BATCH, _WAIT_S)
+            except KafkaException as error:
+                raise ReadFailedError(f"{topic} {partition}: {error}") from error
             if batch:
                 heard = time.monotonic()
             elif time.monotonic() - heard > self._stalled_s:
@@ -98,37 +108,38 @@ class PartitionReader:
                     f"{topic} {partition}: offset {end} was not reached in {self._stalled_s:g} s"
                 )
             for message in batch:
-                if (message.topic(), message.partition()) != (topic, partition):
-                    continue  # left in the queue by the partition before
-                offset = _offset_of(message)
+                offset = _offset_of(message, topic, partition)
+                if offset is None:
+                    continue
                 if offset >= end:
                     return
                 if message.error() is None:
-                    yield _record(message, offset)
+                    yield _record(message, partition, offset)
 
 
-def _offset_of(message: Message) -> int:
-    """The record's offset, or where the partition ended.
+def _offset_of(message: Message, topic: str, partition: int) -> int | None:
+    """The record's offset, or where the partition ended; None for what the client heals by itself.
 
     Raises:
-        KafkaException: for any other report of the client.
+        ReadFailedError: for any other report of the client.
     """
     error = message.error()
-    if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # the public name of that code
-        raise KafkaException(error)
-    offset = message.offset()
-    if offset is None:
-        raise KafkaException(KafkaError(KafkaError._BAD_MSG, "a record without an offset"))  # noqa: SLF001  # as above
-    return offset
+    if error is not None and error.code() in _HEALING:
+        return None  # it reconnects; `stalled_s` bounds how long
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # public under no other name
+        raise ReadFailedError(f"{topic} {partition}: {error}")
+    if message.partition() != partition:
+        return None  # left over from the partition read before
+    return message.offset()
 
 
-def _record(message: Message, offset: int) -> Record:
+def _record(message: Message, partition: int, offset: int) -> Record:
     _, timestamp_ms = message.timestamp()
     found = message.headers() or []
     pairs = found.items() if isinstance(found, dict) else found
     headers: Headers = tuple((str(name), _bytes(value)) for name, value in pairs)
     return Record(
-        message.partition() or 0,
+        partition,
         offset,
         timestamp_ms * 1000,
         _bytes(message.key()),
