@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""The `ratestream` command: calls each part's own entry and holds no business."""

@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Shared input and output without business: settings, clock, telemetry, Kafka and PostgreSQL."""

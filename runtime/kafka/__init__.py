@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Kafka as every part of Ratestream uses it: clients, transactions and topic administration."""

@@ -1,0 +1,131 @@
+"""The `ratestream` command: finds the command by name, and turns known failures into exit codes.
+
+Exit codes: 0 fine, 1 findings, 2 usage, 3 infrastructure, 4 unpriced; 70 is a bug, shown with its traceback.
+"""
+
+import importlib
+import logging
+import sys
+import traceback
+
+import click
+
+from runtime.settings import LogSettings, SettingsLoader, process_environment
+from runtime.telemetry import setup_logging
+
+# Name -> where it is. A command is imported when it is asked for, so that one part neither slows nor breaks
+# the others.
+COMMANDS = {
+    "stack": "cli.stack.commands:stack",
+    "topics": "cli.topics:topics",
+    "book": "cli.book:book",
+    "price": "cli.price:price",
+    "emit": "cli.emit:emit",
+    "replay": "cli.replay:replay",
+    "run": "cli.run:run",
+    "rejected": "cli.rejected:rejected",
+    "verify": "cli.verify:verify",
+    "demo": "cli.demo:demo",
+}
+
+USAGE, INFRASTRUCTURE, BUG = 2, 3, 70
+
+# Failures of libraries and of parts that cannot know of exit codes, by full name, so that nothing is imported
+# for their sake. A class that has an `exit_code` of its own needs no entry.
+_EXIT_CODES = {
+    "cimpl.KafkaException": INFRASTRUCTURE,
+    "confluent_kafka.error._KafkaClientError": INFRASTRUCTURE,
+    "psycopg.OperationalError": INFRASTRUCTURE,
+    "schemas.errors.WireError": USAGE,
+    "pricing.errors.UsageError": USAGE,
+    "pricing.errors.BookError": USAGE,
+}
+
+log = logging.getLogger(__name__)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module_name, _, attribute = target.partition(":")
+        try:
+            command = getattr(importlib.import_module(module_name), attribute)
+        except ModuleNotFoundError as error:
+            return _unavailable(cmd_name, str(error))
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{target} is not a click command")
+        return command
+
+
+def _unavailable(name: str, reason: str) -> click.Command:
+    """Stand in for a command that cannot be imported, so that `--help` still lists the others."""
+
+    @click.command(name, context_settings={"ignore_unknown_options": True}, add_help_option=False)
+    @click.argument("rest", nargs=-1)
+    def unavailable(rest: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever is given, it cannot run
+        raise click.ClickException(f"`ratestream {name}` is not available here: {reason}")
+
+    unavailable.short_help = f"(not available: {reason})"
+    return unavailable
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ratestream")
+@click.option("--debug", is_flag=True, help="Show the traceback of a failure. Also: RATESTREAM_DEBUG=1.")
+@click.pass_context
+def ratestream(context: click.Context, *, debug: bool) -> None:
+    """Meter and rate AI usage: each event priced exactly, once, explainable years later.
+
+    Exit codes: 0 fine, 1 findings, 2 usage, 3 infrastructure, 4 unpriced.
+
+    Example: ratestream stack up
+    """
+    context.obj = {"debug": debug}
+    settings = SettingsLoader.of_process().section("log", LogSettings)
+    setup_logging(settings.level, settings.format)
+
+
+def exit_code(error: BaseException) -> int | None:
+    """Return the exit code of a known failure, None for one that is a bug."""
+    own = getattr(error, "exit_code", None)
+    if isinstance(own, int):
+        return own
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__)
+    return next((_EXIT_CODES[name] for name in names if name in _EXIT_CODES), None)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    debug = "--debug" in sys.argv[1:] or process_environment().get("RATESTREAM_DEBUG", "") not in {"", "0"}
+    try:
+        result = ratestream.main(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as refused:
+        refused.show()
+        sys.exit(refused.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001 - the one place where failures become exit codes
+        code = exit_code(error)
+        if debug or code is None:
+            traceback.print_exc()
+        if code is not None:
+            click.echo(f"ratestream: {error}", err=True)
+        sys.exit(BUG if code is None else code)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

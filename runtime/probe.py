@@ -1,0 +1,28 @@
+"""Whether Kafka and PostgreSQL answer, asked of themselves."""
+
+import psycopg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+PROBE_S = 5
+
+
+def postgres_version(dsn: str) -> str | None:
+    """Return the server's version, None while it does not answer."""
+    try:
+        with psycopg.connect(dsn, connect_timeout=PROBE_S) as connection:
+            row = connection.execute("SHOW server_version").fetchone()
+    except psycopg.OperationalError:
+        return None
+    return str(row[0]) if row else None
+
+
+def kafka_cluster_id(config: dict[str, object]) -> str | None:
+    """Return the cluster's id, None while no broker answers."""
+    quiet = {"socket.timeout.ms": PROBE_S * 1000, "log_level": 0}
+    admin = AdminClient({**config, **quiet})
+    try:
+        described = admin.describe_cluster(request_timeout=PROBE_S).result()
+    except KafkaException:
+        return None
+    return str(described.cluster_id) if described.nodes else None
