@@ -175,8 +175,8 @@ def _guarded(schema: Any) -> Any:
     """A parsed schema for reading in which a negative union branch or enum symbol is a fault.
 
     fastavro indexes Python lists with the number on the wire, so that -1 would be the last branch. A union's
-    list is therefore filled up with branches that do not exist, where -1 to -4 point, and an enum's symbols are
-    looked up in a dictionary. The next few absurd numbers (-5, -6) stay readable; no writer has them.
+    list is therefore filled up with branches that do not exist, where -1 to -4 point, and an enum's symbols
+    are looked up in a dictionary. The next few absurd numbers (-5, -6) stay readable; no writer has them.
     """
     if isinstance(schema, list):
         return [*(_guarded(branch) for branch in schema), *[_NO_BRANCH] * _NEGATIVE_BRANCHES]

@@ -1,7 +1,8 @@
 """Rules of a decoded UsageEvent beyond its types: lengths, sizes, characters, identity and the provider's own
 cost.
 
-Usage quantities are the pricing core's to judge. Lengths count characters (Unicode code points). The client
+Usage quantities are the pricing core's to judge in the rater; producers look at their form before they send
+(`check_usage`). Lengths count characters (Unicode code points). The client
 package holds a copy of the limits, and a test holds the two equal.
 """
 
@@ -56,9 +57,14 @@ CANDIDATES_MAX: Final = 64
 CURRENCY_CHARACTERS_MAX: Final = 16  # ISO 4217, or a declared credit unit
 INTEGER_DIGITS_MAX: Final = 20
 FRACTION_DIGITS_MAX: Final = 18
+DECIMAL_RULE: Final = (
+    f"a plain decimal without sign or exponent, at most {INTEGER_DIGITS_MAX} digits before the point and "
+    f"{FRACTION_DIGITS_MAX} after"
+)
 NOT_EMPTY: Final = ("customer_id", "source", "event_id", "provider")
 
 _DIGITS: Final = frozenset("0123456789")
+_FEW_ENTRIES: Final = min(COMPLIANCE_TAGS_MAX, *MAP_ENTRIES_MAX.values())
 _STRINGS: Final = itemgetter(*STRING_CHARACTERS_MAX)
 _SHORT_CHARACTERS: Final = min(
     MAP_KEY_CHARACTERS_MAX, COMPLIANCE_TAG_CHARACTERS_MAX, *STRING_CHARACTERS_MAX.values()
@@ -85,7 +91,7 @@ def check_event(event: Mapping[str, Any]) -> None:
         _check_each(event)
     if not (event["customer_id"] and event["source"] and event["event_id"] and event["provider"]):
         _check_not_empty(event)
-    if len(context) + len(usage) + len(tags) + len(event["compliance_tags"]) > COMPLIANCE_TAGS_MAX:
+    if len(context) + len(usage) + len(tags) + len(event["compliance_tags"]) > _FEW_ENTRIES:
         _check_sizes(event)
     if event["attempt"] is not None and event["attempt"] < 1:
         raise InvalidEvent(reasons.INVALID_FIELD, "attempt", event["attempt"], "1 or more, or null")
@@ -95,13 +101,34 @@ def check_event(event: Mapping[str, Any]) -> None:
         _check_routing(event["routing"])
 
 
+def check_usage(event: Mapping[str, Any]) -> None:
+    """Refuse a quantity that is no plain decimal. Raises InvalidEvent with reason bad_quantity.
+
+    For producers, so that the caller hears it at once; that the counts fit together is for the rater to say.
+    """
+    for meter, quantity in event["usage"].items():
+        if not _is_plain_decimal(quantity):
+            raise InvalidEvent(reasons.BAD_QUANTITY, f"usage.{meter}", quantity, DECIMAL_RULE)
+
+
+def _is_plain_decimal(text: str) -> bool:
+    whole, point, fraction = text.partition(".")
+    return (
+        0 < len(whole) <= INTEGER_DIGITS_MAX
+        and len(fraction) <= FRACTION_DIGITS_MAX
+        and bool(fraction or not point)
+        and _DIGITS.issuperset(whole)
+        and _DIGITS.issuperset(fraction)
+    )
+
+
 def _check_each(event: Mapping[str, Any]) -> None:
     for field, characters_max in STRING_CHARACTERS_MAX.items():
         _check_text(field, event[field], characters_max)
     for field in MAP_ENTRIES_MAX:
         for key, value in event[field].items():
             _check_text(f"{field} key", key, MAP_KEY_CHARACTERS_MAX)
-            _check_text(f"{field}[{key}]", value, MAP_VALUE_CHARACTERS_MAX)
+            _check_text(f"{field}.{key}", value, MAP_VALUE_CHARACTERS_MAX)
     for tag in event["compliance_tags"]:
         _check_text("compliance_tags", tag, COMPLIANCE_TAG_CHARACTERS_MAX)
 
@@ -138,16 +165,8 @@ def _check_size(field: str, entries: int, entries_max: int) -> None:
 
 def _check_money(field: str, money: Mapping[str, str]) -> None:
     amount, currency = money["amount"], money["currency"]
-    whole, point, fraction = amount.partition(".")
-    plain = _DIGITS.issuperset(whole) and _DIGITS.issuperset(fraction) and whole and (fraction or not point)
-    if not plain or len(whole) > INTEGER_DIGITS_MAX or len(fraction) > FRACTION_DIGITS_MAX:
-        raise InvalidEvent(
-            reasons.INVALID_FIELD,
-            f"{field}.amount",
-            amount,
-            f"a plain decimal without sign or exponent, at most {INTEGER_DIGITS_MAX} digits before the point "
-            f"and {FRACTION_DIGITS_MAX} after",
-        )
+    if not _is_plain_decimal(amount):
+        raise InvalidEvent(reasons.INVALID_FIELD, f"{field}.amount", amount, DECIMAL_RULE)
     if not currency:
         raise InvalidEvent(reasons.INVALID_FIELD, f"{field}.currency", currency, "not empty")
     _check_text(f"{field}.currency", currency, CURRENCY_CHARACTERS_MAX)
