@@ -1,1 +1,3 @@
-"""Pricing: from the counts of one call to an exact cost and price, each line explained; pure, standard library only."""
+"""Pricing: from one call's counts to an exact cost and price, each line explained; pure, standard library
+only.
+"""

@@ -1,8 +1,8 @@
 """What a rate book says, as frozen values: provider cards, customer price cards, contracts, assignments.
 
-Nothing here computes. Rates, thresholds and `per` are plain decimal strings exactly as somebody published them;
-instants are microseconds UTC; every period is half-open: [valid_from_us, valid_to_us). `pricing.check` says what is
-wrong with a book, `pricing.compile` turns a sound one into the form that `pricing.rate` reads.
+Nothing here computes. Rates, thresholds and `per` are plain decimal strings exactly as somebody published
+them; instants are microseconds UTC; every period is half-open: [valid_from_us, valid_to_us). `pricing.check`
+says what is wrong with a book, `pricing.compile` turns a sound one into the form that `pricing.rate` reads.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from typing import Literal
 from pricing.meters import MeterDefinition
 
 ALL = "*"
-"""In a list of meters: every meter. As an assignment's customer: any customer without an assignment in force."""
+"""In a list of meters: every meter. As an assignment's customer: any customer without an assignment in force.
+"""
 
 DEFAULT_DIMENSIONS = ("project", "product", "feature", "model")
 CALENDAR_MONTH_UTC = "calendar_month_utc"
@@ -23,8 +24,8 @@ Operator = Literal["gt", "gte"]
 class Rate:
     """The price of `per` units of a meter, in the card's currency. "0" is a price; a missing rate is not.
 
-    The meters `events` and `requests` count 1 for each event that does not report them, so that a rate on `events`
-    is a flat price per event.
+    The meters `events` and `requests` count 1 for each event that does not report them, so that a rate on
+    `events` is a flat price per event.
     """
 
     meter: str
@@ -36,8 +37,8 @@ class Rate:
 class Step:
     """The rates of the whole request when the selector's total is beyond `start`.
 
-    `inherit` names the meters (or `*`) that keep the rate they have below the first step. A meter that is neither
-    in `rates` nor inherited has no price at this step.
+    `inherit` names the meters (or `*`) that keep the rate they have below the first step. A meter that is
+    neither in `rates` nor inherited has no price at this step.
     """
 
     start: str
@@ -49,8 +50,9 @@ class Step:
 class Thresholds:
     """Steps chosen by one total for the whole request, every meter alike.
 
-    The total is the inclusive one: the selector and all its parts (input with cache reads and writes), however the
-    event counted them. `gt`: a step holds above its start; `gte`: at its start and above. Starts ascend.
+    The total is the inclusive one: the selector and all its parts (input with cache reads and writes),
+    however the event counted them. `gt`: a step holds above its start; `gte`: at its start and above. Starts
+    ascend.
     """
 
     steps: tuple[Step, ...]
@@ -68,7 +70,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ContextKey:
-    """A context key that the card knows: its values, and the one that holds where an event does not name the key.
+    """A context key that the card knows: its values, and the one that holds where an event does not name the
+    key.
 
     `values` includes the default. With the default None an event that does not name the key is unpriced.
     """
@@ -82,10 +85,10 @@ class ContextKey:
 class Variant:
     """The cell for exactly this context: `when` names every key whose value is not its default, and no other.
 
-    There is no overlaying: a call in batch at priority is priced by the variant that names both, or not at all.
-    `inherit` names the meters (or `*`) that are charged as in the base cell for the same call (at its step);
-    what is neither in the cell nor inherited has no price here. A variant with no rates and `inherit=("*",)` says that
-    a value costs the same as the default.
+    There is no overlaying: a call in batch at priority is priced by the variant that names both, or not at
+    all. `inherit` names the meters (or `*`) that are charged as in the base cell for the same call (at its
+    step); what is neither in the cell nor inherited has no price here. A variant with no rates and
+    `inherit=("*",)` says that a value costs the same as the default.
     """
 
     when: tuple[tuple[str, str], ...]
@@ -97,8 +100,9 @@ class Variant:
 class CardVersion:
     """The prices of a card in [valid_from_us, valid_to_us). None: since ever, or until further notice.
 
-    `parts_at_whole_rate` names the meters (or `*`) that, without a rate of their own, are charged at the rate of the
-    nearest whole that has one (cached input at the input rate). Meters not named there are unpriced without a rate.
+    `parts_at_whole_rate` names the meters (or `*`) that, without a rate of their own, are charged at the rate
+    of the nearest whole that has one (cached input at the input rate). Meters not named there are unpriced
+    without a rate.
     """
 
     base: Cell
@@ -112,7 +116,8 @@ class CardVersion:
 
 @dataclass(frozen=True, slots=True)
 class ModelPrefix:
-    """Models whose name begins with `prefix` ("" is any model) and contains none of `unless`; letter case is ignored.
+    """Models whose name begins with `prefix` ("" is any model) and contains none of `unless`; letter case is
+    ignored.
 
     An exact name beats every prefix; among prefixes the higher priority wins, then the longer prefix.
     """
@@ -126,8 +131,8 @@ class ModelPrefix:
 class RateCard:
     """What one model costs, at a provider or for a customer, over time.
 
-    `models` are the exact names and aliases; letter case is ignored in providers and models. `provider` None (any
-    provider) is for customer cards only; a card that names the provider is preferred.
+    `models` are the exact names and aliases; letter case is ignored in providers and models. `provider` None
+    (any provider) is for customer cards only; a card that names the provider is preferred.
     """
 
     card_id: str
@@ -148,7 +153,9 @@ class PriceCard:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Which price cards a customer pays by, in order: the first that has a card for the call's model prices it."""
+    """Which price cards a customer pays by, in order: the first that has a card for the call's model prices
+    it.
+    """
 
     contract_id: str
     currency: str
@@ -170,8 +177,8 @@ class Assignment:
 class BookContent:
     """All of one version of the rate book.
 
-    `context_ignored` lists context keys that no price depends on; a card that declares such a key still reads it.
-    `meters` adds to `pricing.meters.DEFAULT_METERS`. `dimensions` are those of the running sums.
+    `context_ignored` lists context keys that no price depends on; a card that declares such a key still reads
+    it. `meters` adds to `pricing.meters.DEFAULT_METERS`. `dimensions` are those of the running sums.
     """
 
     provider_cards: tuple[RateCard, ...] = ()

@@ -14,7 +14,8 @@ class PricingError(Exception):
 class UsageError(PricingError):
     """A call that cannot be rated whatever the book says.
 
-    `code` is one of bad_quantity, impossible_counts, amount_overflow; `field`, `value` and `rule` say what and why.
+    `code` is one of bad_quantity, impossible_counts, amount_overflow; `field`, `value` and `rule` say what
+    and why.
     """
 
     def __init__(self, code: str, field: str, value: str, rule: str) -> None:

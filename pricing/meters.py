@@ -1,9 +1,9 @@
 """The registry of meters: what can be counted, and which counts are parts of which.
 
-A meter is a set of dimensions, as in genai-prices' unit registry, whose names are used where it has one: a meter
-whose dimensions are a subset of another's is its whole, so `input_tokens` {tokens, input} is the whole of
-`cache_read_tokens` {tokens, input, cache_read}, and `cache_audio_read_tokens` is a part of cached and of audio input
-alike. The dimensions are data: a rate book may add meters, and the relations follow.
+A meter is a set of dimensions, as in genai-prices' unit registry, whose names are used where it has one: a
+meter whose dimensions are a subset of another's is its whole, so `input_tokens` {tokens, input} is the whole
+of `cache_read_tokens` {tokens, input, cache_read}, and `cache_audio_read_tokens` is a part of cached and of
+audio input alike. The dimensions are data: a rate book may add meters, and the relations follow.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,8 +17,9 @@ Dimensions = tuple[tuple[str, str], ...]
 class MeterDefinition:
     """A meter's name, ending in its unit, and its dimensions as (key, value) pairs.
 
-    `whole_required`: a call that counts inclusively and reports a quantity of this meter must report the outermost
-    whole as well, because otherwise part of the call is unknown (cached tokens without input tokens).
+    `whole_required`: a call that counts inclusively and reports a quantity of this meter must report the
+    outermost whole as well, because otherwise part of the call is unknown (cached tokens without input
+    tokens).
     """
 
     name: str
@@ -72,13 +73,15 @@ class MeterRegistry:
         return self._parts.get(meter, frozenset())
 
     def nearest(self, meter: str, among: Iterable[str]) -> tuple[str, ...]:
-        """The wholes of `meter` found in `among` that are not themselves wholes of another found, in order."""
+        """The wholes of `meter` in `among` that are not wholes of another one there, in order."""
         found = self.wholes(meter).intersection(among)
         near = [whole for whole in found if not any(whole in self._wholes[other] for other in found)]
         return tuple(sorted(near, key=self.sort_key))
 
     def join(self, first: str, second: str) -> str | None:
-        """The meter of what is in both `first` and `second`; None where they exclude each other or it has no name."""
+        """The meter of what is in both `first` and `second`; None where they exclude each other or it has no
+        name.
+        """
         mine = dict(self.definitions[first].dimensions)
         for key, value in self.definitions[second].dimensions:
             if mine.setdefault(key, value) != value:
@@ -172,7 +175,8 @@ _OTHER_METERS: tuple[tuple[str, Dimensions], ...] = (
     ("events", (("family", "events"),)),
 )
 
-# A total of seconds or images beside its two directions is optional: a call that names the direction has said all.
+# A total of seconds or images beside its two directions is optional: a call that names the direction has said
+# all.
 _WHOLE_REQUIRED = frozenset({"tokens", "document_pages"})
 
 DEFAULT_METERS: tuple[MeterDefinition, ...] = tuple(
