@@ -1,17 +1,16 @@
-"""Rules of a decoded UsageEvent beyond its types: lengths, sizes, characters, identity and the provider's own
-cost.
+"""Rules of a decoded UsageEvent beyond its types: lengths, sizes, characters, identity, provider's cost.
 
 Usage quantities are the pricing core's to judge in the rater; producers look at their form before they send
-(`check_usage`). Lengths count characters (Unicode code points). The client
-package holds a copy of the limits, and a test holds the two equal.
+(`check_usage`). Lengths count characters (Unicode code points). The client package holds a copy of these rules,
+and a test holds the two equal.
 """
 
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, Final
 
-from schemas import reasons
 from schemas.errors import InvalidEvent
+from schemas.reasons import BAD_QUANTITY, INVALID_FIELD
 
 # customer_id, source and event_id stand together in the ledger's keys. A PostgreSQL index row takes 2,704
 # bytes at most, and a character up to 4: (128 + 128 + 256) * 4 = 2,048 leaves room for the other columns.
@@ -94,7 +93,7 @@ def check_event(event: Mapping[str, Any]) -> None:
     if len(context) + len(usage) + len(tags) + len(event["compliance_tags"]) > _FEW_ENTRIES:
         _check_sizes(event)
     if event["attempt"] is not None and event["attempt"] < 1:
-        raise InvalidEvent(reasons.INVALID_FIELD, "attempt", event["attempt"], "1 or more, or null")
+        raise InvalidEvent(INVALID_FIELD, "attempt", event["attempt"], "1 or more, or null")
     if event["provider_cost"] is not None:
         _check_money("provider_cost", event["provider_cost"])
     if event["routing"] is not None:
@@ -108,7 +107,7 @@ def check_usage(event: Mapping[str, Any]) -> None:
     """
     for meter, quantity in event["usage"].items():
         if not _is_plain_decimal(quantity):
-            raise InvalidEvent(reasons.BAD_QUANTITY, f"usage.{meter}", quantity, DECIMAL_RULE)
+            raise InvalidEvent(BAD_QUANTITY, f"usage.{meter}", quantity, DECIMAL_RULE)
 
 
 def _is_plain_decimal(text: str) -> bool:
@@ -138,16 +137,16 @@ def _check_text(field: str, text: str | None, characters_max: int) -> None:
         return
     if len(text) > characters_max:
         raise InvalidEvent(
-            reasons.INVALID_FIELD, field, text, f"at most {characters_max} characters, it has {len(text)}"
+            INVALID_FIELD, field, text, f"at most {characters_max} characters, it has {len(text)}"
         )
     if "\0" in text:
-        raise InvalidEvent(reasons.INVALID_FIELD, field, text, "no NUL character")
+        raise InvalidEvent(INVALID_FIELD, field, text, "no NUL character")
 
 
 def _check_not_empty(event: Mapping[str, Any]) -> None:
     for field in NOT_EMPTY:
         if not event[field]:
-            raise InvalidEvent(reasons.INVALID_FIELD, field, event[field], "not empty")
+            raise InvalidEvent(INVALID_FIELD, field, event[field], "not empty")
 
 
 def _check_sizes(event: Mapping[str, Any]) -> None:
@@ -158,17 +157,15 @@ def _check_sizes(event: Mapping[str, Any]) -> None:
 
 def _check_size(field: str, entries: int, entries_max: int) -> None:
     if entries > entries_max:
-        raise InvalidEvent(
-            reasons.INVALID_FIELD, f"size of {field}", entries, f"at most {entries_max} entries"
-        )
+        raise InvalidEvent(INVALID_FIELD, f"size of {field}", entries, f"at most {entries_max} entries")
 
 
 def _check_money(field: str, money: Mapping[str, str]) -> None:
     amount, currency = money["amount"], money["currency"]
     if not _is_plain_decimal(amount):
-        raise InvalidEvent(reasons.INVALID_FIELD, f"{field}.amount", amount, DECIMAL_RULE)
+        raise InvalidEvent(INVALID_FIELD, f"{field}.amount", amount, DECIMAL_RULE)
     if not currency:
-        raise InvalidEvent(reasons.INVALID_FIELD, f"{field}.currency", currency, "not empty")
+        raise InvalidEvent(INVALID_FIELD, f"{field}.currency", currency, "not empty")
     _check_text(f"{field}.currency", currency, CURRENCY_CHARACTERS_MAX)
 
 
