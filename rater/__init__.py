@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""The rater: usage.events and usage.corrections in, exactly rated usage out, once."""

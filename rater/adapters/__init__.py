@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""The rater's contact with the world: Kafka inputs and outputs, local state, the rate book."""

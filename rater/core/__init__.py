@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""What the rater decides: pure, so that the same core runs in the service, in tests and in a simulator."""

@@ -1,0 +1,26 @@
+"""`ratestream run SERVICE`: the same as `python -m SERVICE`."""
+
+import click
+
+from rater.__main__ import main as rater_main
+from runtime.settings import SettingsLoader
+
+
+@click.group()
+def run() -> None:
+    """Run a service in the foreground until SIGTERM or Ctrl-C.
+
+    Example: ratestream run rater --slot 0
+    """
+
+
+@run.command()
+@click.option(
+    "--slot", type=click.IntRange(0, 63), help="Which rater of this machine; default: the lowest free."
+)
+def rater(slot: int | None) -> None:
+    """Rate usage.events into usage.rated, exactly once.
+
+    Example: ratestream run rater --slot 0
+    """
+    rater_main(SettingsLoader.of_process({"rater": {"slot": slot}}))

@@ -1,0 +1,148 @@
+"""Wires the rater's parts and runs it: `python -m rater`, or `ratestream run rater`."""
+
+import logging
+import signal
+import threading
+from functools import partial
+from importlib.metadata import version
+
+from rocksdict import Cache
+
+from rate_book.source import BookPoller
+from rater.adapters.assignment import Assignment, TopicNames
+from rater.adapters.rating import partitioner
+from rater.adapters.slots import take_slot
+from rater.core.lateness import Windows
+from rater.service import FAILPOINTS, Limits, Rater
+from rater.settings import RaterSettings
+from runtime.clock import SystemClock
+from runtime.failpoints import failpoints_from
+from runtime.kafka.clients import client_config, group_consumer_config, transactional_config
+from runtime.kafka.group import PartitionGroup
+from runtime.kafka.reading import PartitionReader
+from runtime.kafka.topology import describe
+from runtime.kafka.transactions import TransactionalProducer
+from runtime.process import run_process
+from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader, WindowSettings
+from schemas import topics
+from schemas.topics import consumer_limits, producer_limits
+
+_LOG = logging.getLogger(__name__)
+_ASSIGNMENT_SLACK_S = 30.0
+
+
+def topic_names(prefix: str) -> TopicNames:
+    """The rater's topics on a cluster whose names carry a prefix."""
+    return TopicNames(
+        events=prefix + topics.USAGE_EVENTS,
+        corrections=prefix + topics.USAGE_CORRECTIONS,
+        rated=prefix + topics.USAGE_RATED,
+        rejected=prefix + topics.USAGE_REJECTED,
+        deltas=prefix + topics.USAGE_DELTAS,
+        state=prefix + topics.RATER_STATE,
+    )
+
+
+def windows_of(settings: WindowSettings) -> Windows:
+    """Windows in microseconds."""
+    return Windows(
+        late_us=settings.late_s * 1_000_000,
+        replay_us=settings.replay_s * 1_000_000,
+        future_us=settings.future_s * 1_000_000,
+        digest_bucket_us=settings.digest_bucket_s * 1_000_000,
+    )
+
+
+def main(loader: SettingsLoader | None = None) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        ReportedError: infrastructure failed beyond its budget, or a setting is wrong.
+    """
+    loader = loader or SettingsLoader.of_process()
+    kafka = loader.section("kafka", KafkaSettings)
+    postgres = loader.section("postgres", PostgresSettings)
+    settings = loader.section("rater", RaterSettings)
+    window_settings = loader.section("windows", WindowSettings)
+    failpoints = failpoints_from(loader.environ, FAILPOINTS)
+    clock = SystemClock()
+    windows = windows_of(window_settings)
+    names = topic_names(kafka.topic_prefix)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+
+    slot = take_slot(settings.state_dir or loader.state_dir / "rater", settings.slot)
+    transactional_id = f"{kafka.topic_prefix}rater-{slot.number}"
+    config = client_config(kafka, transactional_id)
+    topology = describe(config, [*names.inputs, *names.outputs])
+    book = BookPoller(postgres.dsn.get_secret_value(), poll_s=settings.book_poll_s)
+    book.start()
+    try:
+        book.wait_first(settings.book_wait_s)
+        reading = config | consumer_limits(topics.USAGE_EVENTS, topics.USAGE_DELTAS, topics.RATER_STATE)
+        with PartitionReader(reading) as reader:
+            refresh_s = window_settings.state_refresh_s
+            rater = Rater(
+                names=names,
+                group=partial(
+                    PartitionGroup,
+                    group_consumer_config(
+                        kafka,
+                        group_id=kafka.topic_prefix + settings.group_id,
+                        client_id=transactional_id,
+                        session_timeout_ms=settings.session_timeout_ms,
+                        max_poll_interval_ms=settings.max_poll_interval_ms,
+                        limits=consumer_limits(topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS),
+                    ),
+                    names.inputs,
+                    clock=clock,
+                ),
+                assignment=Assignment(
+                    config=config,
+                    reader=reader,
+                    names=names,
+                    topology=topology,
+                    windows=windows,
+                    slot_path=slot.path,
+                    cache=Cache(settings.cache_mib << 20),
+                    clock=clock,
+                    timeout_s=settings.transaction_timeout_ms / 1000 + _ASSIGNMENT_SLACK_S,
+                    in_restore=lambda: failpoints.hit("in_restore"),
+                ),
+                producer=TransactionalProducer(
+                    transactional_config(
+                        kafka,
+                        transactional_id=transactional_id,
+                        transaction_timeout_ms=settings.transaction_timeout_ms,
+                        limits=producer_limits(
+                            topics.USAGE_RATED, topics.USAGE_REJECTED, topics.USAGE_DELTAS, topics.RATER_STATE
+                        ),
+                    ),
+                    clock,
+                    timeout_s=settings.transaction_timeout_ms / 1000,
+                ),
+                book=book,
+                partition_of=partitioner(topology.partitions[names.events]),
+                windows=windows,
+                # Within state_refresh_s of its last frame: looked through twice in a seventh of it.
+                limits=Limits(
+                    records_max=settings.batch_records_max,
+                    wait_s=settings.batch_wait_ms / 1000,
+                    refresh_after_us=refresh_s * 1_000_000 // 7,
+                    refresh_every_s=refresh_s / 14,
+                ),
+                clock=clock,
+                failpoints=failpoints,
+                process=transactional_id,
+                build=version("ratestream"),
+            )
+            _LOG.info("rater %s is ready", transactional_id)
+            rater.run(stopping.is_set)
+    finally:
+        book.stop()
+        slot.release()
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -1,0 +1,203 @@
+"""Restoring a partition's state from the rater's own log: rater.state, then frames."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rater.adapters.state import StateStore
+from rater.core.batch import Head
+from rater.core.frames import Assembler, FrameError, Part, check_follows, effects_of_record
+from runtime.kafka.reading import PartitionReader, Record
+from schemas.codec import CODEC
+
+_LOG = logging.getLogger(__name__)
+_DAY_US = 86_400_000_000
+_CUSTOMERS_A_WRITE = 10_000
+
+CUSTOMER_PREFIX = b"c/"
+HEAD_KEY = b"h"
+
+
+class CoverageError(Exception):
+    """The frames that are left do not reach back far enough to recognise every duplicate: the rater stops."""
+
+    exit_code = 3  # of the process: see runtime.errors
+
+
+class _FramesMissingError(Exception):
+    """Frames between the local state and the oldest one on the topic are gone: the local state is useless."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """Where a partition's log begins and ends: [from, to) of usage.deltas and of rater.state."""
+
+    deltas_from: int
+    deltas_to: int
+    state_from: int
+    state_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogTopics:
+    """Names on the broker, and the ids that a head must name."""
+
+    deltas: str
+    state: str
+    events_id: str
+    corrections_id: str
+    deltas_id: str
+
+
+def restore(  # noqa: PLR0917 - each names one thing of the partition
+    store: StateStore,
+    reader: PartitionReader,
+    partition: int,
+    topics: LogTopics,
+    bounds: LogBounds,
+    between_frames: Callable[[], None],
+) -> Head:
+    """Bring the local state up to the bounds and return the head that the log names.
+
+    Raises:
+        FrameError: the log contradicts itself.
+    """
+    try:
+        return _follow(store, reader, partition, topics, bounds, between_frames)
+    except _FramesMissingError as gone:
+        _LOG.info("partition %d: %s; restoring from the log alone", partition, gone)
+        store.discard(store.meta.log)
+        return _follow(store, reader, partition, topics, bounds, between_frames)
+
+
+def _follow(  # noqa: PLR0917 - as restore
+    store: StateStore,
+    reader: PartitionReader,
+    partition: int,
+    topics: LogTopics,
+    bounds: LogBounds,
+    between_frames: Callable[[], None],
+) -> Head:
+    named = _read_state(
+        store,
+        reader.read(topics.state, partition, max(store.meta.state_next, bounds.state_from), bounds.state_to),
+        topics,
+    )
+    head = named or store.meta.head
+    start = max(store.meta.deltas_next, bounds.deltas_from)
+    for record, frame in _frames(reader.read(topics.deltas, partition, start, bounds.deltas_to)):
+        _apply_frame(store, record, frame)
+        between_frames()
+    reached = store.meta.head
+    if reached.frame_no < head.frame_no and store.meta.coverage_from_us is None:
+        # Every frame has expired; the head and the customers' records remain. Nothing says yet that the
+        # window is covered: check_coverage asks when the next input record comes.
+        store.set_head(head)
+    elif reached.frame_no < head.frame_no and bounds.deltas_from > store.meta.deltas_next:
+        raise _FramesMissingError(f"local state ends at frame {reached.frame_no}, frames begin later")
+    elif reached != head:
+        raise FrameError(f"the head is {head}, the frames lead to {reached}")
+    store.set_positions(deltas_next=bounds.deltas_to, state_next=bounds.state_to)
+    return head
+
+
+def _read_state(store: StateStore, records: Iterator[Record], topics: LogTopics) -> Head | None:
+    """Apply customers' records; return the newest head, if there is one."""
+    head = None
+    customers: dict[str, int] = {}
+    day = 0
+    for record in records:
+        key, value = record.key or b"", record.value
+        day = max(day, record.timestamp_us // _DAY_US)
+        if key == HEAD_KEY:
+            head = _head(CODEC.decode("PartitionHead", value), topics)
+        elif key.startswith(CUSTOMER_PREFIX):
+            state = CODEC.decode("CustomerState", value)
+            customers[state["customer_id"]] = state["last_seq"]
+            if len(customers) >= _CUSTOMERS_A_WRITE:
+                store.apply_records(customers, recorded_day=day)
+                customers = {}
+        else:
+            raise FrameError(
+                f"rater.state: key {key!r} is not one that this version writes: a newer rater has run"
+            )
+    store.apply_records(customers, recorded_day=day)
+    return head
+
+
+def _head(record: Mapping[str, Any], topics: LogTopics) -> Head:
+    for field, now in (
+        ("events_topic_id", topics.events_id),
+        ("corrections_topic_id", topics.corrections_id),
+        ("deltas_topic_id", topics.deltas_id),
+    ):
+        if record[field] != now:
+            raise FrameError(
+                f"rater.state: the head names {field} {record[field]}, the topic's id is now {now}: "
+                "the topic was deleted and created anew, its offsets mean nothing any more"
+            )
+    return Head(
+        frame_no=record["frame_no"],
+        events_next=record["events_next"],
+        corrections_next=record["corrections_next"],
+        highest_append_us=record["highest_append_us"],
+        book_version=record["book_version"],
+    )
+
+
+def _frames(records: Iterator[Record]) -> Iterator[tuple[Record, Mapping[str, Any]]]:
+    """Whole frames, each with the record of its last part."""
+    assembler = Assembler()
+    for record in records:
+        part = CODEC.decode("FramePart", record.value)
+        whole = assembler.add(Part(part["frame_no"], part["part_no"], part["part_count"], part["chunk"]))
+        if whole is not None:
+            yield record, CODEC.decode("DeltaFrame", whole)
+    if assembler.incomplete:
+        raise FrameError("usage.deltas ends within a frame")
+
+
+def _apply_frame(store: StateStore, record: Record, frame: Mapping[str, Any]) -> None:
+    meta = store.meta
+    if frame["frame_no"] <= meta.head.frame_no:
+        return  # known from before the restart
+    if meta.head.frame_no == 0:
+        # The oldest frame that is left. Frame 1 covers everything.
+        coverage_from_us = 0 if frame["frame_no"] == 1 else record.timestamp_us
+    else:
+        if frame["frame_no"] > meta.head.frame_no + 1:
+            raise _FramesMissingError(
+                f"local state ends at frame {meta.head.frame_no}, the next is {frame['frame_no']}"
+            )
+        check_follows(meta.head, frame)
+        coverage_from_us = None
+    store.apply(
+        effects_of_record(frame),
+        at_us=record.timestamp_us,
+        deltas_next=record.offset + 1,
+        coverage_from_us=coverage_from_us,
+    )
+
+
+def check_coverage(store: StateStore, head: Head, next_append_us: int, coverage_us: int) -> None:
+    """Stop unless the state knows every rated event that the next input record could repeat.
+
+    Args:
+        store: the restored state.
+        head: as restored.
+        next_append_us: append time of the next input record.
+        coverage_us: the window.
+
+    Raises:
+        CoverageError: duplicates might be billed.
+    """
+    needed_from_us = next_append_us - coverage_us
+    covered_from_us = store.meta.coverage_from_us
+    if head.frame_no == 0 or head.highest_append_us < needed_from_us:
+        return
+    if covered_from_us is None or covered_from_us > needed_from_us:
+        raise CoverageError(
+            f"the frames that are left begin at {covered_from_us} us, but duplicates of events appended since "
+            f"{needed_from_us} us must be recognised: usage.deltas was deleted too early; restore it"
+        )

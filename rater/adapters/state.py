@@ -1,0 +1,352 @@
+"""A partition's local state: one RocksDB, a column family a bucket of digests, a filter in RAM in front.
+
+It is a cache of the rater's own log (rater.state and usage.deltas): behind it, never ahead, and may be
+deleted at any time. It names the cluster and the topics it belongs to, and is discarded where they differ.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+from rater.adapters.digest_filter import DigestFilter
+from rater.core.batch import Head
+from rater.core.frames import FrameEffects
+from rater.core.identity import CONTENT_BYTES, DIGEST_BYTES, ENTRY_BYTES, Known
+from rater.core.lateness import Windows
+
+FORMAT = 1
+_META_KEY = b"meta"
+_CUSTOMERS = "customers"
+_PERIODS = "periods"
+_DIGESTS = "d"
+_CUSTOMER = Struct(">qqqq")
+_OFFSET = Struct(">q")
+_CACHED_CUSTOMERS_MAX = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """Which log a state belongs to: a topic created anew has another id under the same name."""
+
+    cluster_id: str
+    events_topic_id: str
+    corrections_topic_id: str
+    deltas_topic_id: str
+    state_topic_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """How far the state has followed the log.
+
+    coverage_from_us: append time of the oldest frame in it; 0 where that is frame 1; None before any frame.
+    """
+
+    log: LogIdentity
+    format: int = FORMAT
+    head: Head = field(default_factory=Head)
+    deltas_next: int = 0
+    state_next: int = 0
+    coverage_from_us: int | None = None
+
+
+class CustomerEntry(NamedTuple):
+    """A customer's sequence, and what rater.state holds of it.
+
+    recorded_day is the day (append time) of its last record there, last_frame_us the time of its last frame.
+    """
+
+    last_seq: int
+    recorded_seq: int
+    recorded_day: int
+    last_frame_us: int
+
+    @property
+    def recorded(self) -> bool:
+        """Whether rater.state has the last sequence."""
+        return self.last_seq == self.recorded_seq
+
+
+class StateStore:
+    """The local state of one partition. Not safe for threads: its rater has one."""
+
+    def __init__(self, path: Path, log: LogIdentity, windows: Windows, cache: Cache) -> None:
+        self._path = path
+        self._windows = windows
+        self._cache = cache
+        self._customers_cache: dict[str, CustomerEntry] = {}
+        self._filter = DigestFilter()
+        self._db = self._open()
+        self.meta = self._read_meta(log)
+
+    def _options(self) -> Options:
+        options = Options(raw_mode=True)
+        table = BlockBasedOptions()
+        table.set_block_cache(self._cache)
+        table.set_bloom_filter(10, block_based=False)
+        options.set_block_based_table_factory(table)
+        options.set_write_buffer_size(8 << 20)
+        options.set_max_write_buffer_number(2)
+        options.create_if_missing(create_if_missing=True)
+        return options
+
+    def _open(self) -> Rdict:
+        self._path.mkdir(parents=True, exist_ok=True)
+        names = [_CUSTOMERS, _PERIODS]
+        if (self._path / "CURRENT").exists():
+            names = sorted({*names, *Rdict.list_cf(str(self._path))} - {"default"})
+        options = self._options()
+        options.create_missing_column_families(create_missing_cfs=True)
+        database = Rdict(
+            str(self._path),
+            options,
+            column_families={"default": self._options()} | {name: self._options() for name in names},
+        )
+        self._families = {name: database.get_column_family(name) for name in names}
+        self._handles = {name: database.get_column_family_handle(name) for name in names}
+        return database
+
+    def _read_meta(self, log: LogIdentity) -> Meta:
+        stored = self._db.get(_META_KEY)
+        if stored is None:
+            # No meta was ever written: whatever else is here has no known position.
+            self.discard(log)
+            return Meta(log)
+        fields = json.loads(stored)
+        fields["head"] = Head(**fields["head"])
+        fields["log"] = LogIdentity(**fields["log"])
+        meta = Meta(**fields) if fields["format"] == FORMAT else None
+        if meta is None or meta.log != log:
+            self.discard(log)
+            return Meta(log)
+        for bucket_us, family in self._digest_families().items():
+            self._filter.add(
+                b"".join(_bytes(key) for key in family.keys()),  # noqa: SIM118 - not a dict
+                bucket_us,
+            )
+        return meta
+
+    def discard(self, log: LogIdentity) -> None:
+        """Start again from nothing: the log has it all."""
+        if hasattr(self, "_db"):
+            self.close()
+            shutil.rmtree(self._path)
+            self._customers_cache.clear()
+            self._filter = DigestFilter()
+        self._db = self._open()
+        self.meta = Meta(log)
+
+    def close(self) -> None:
+        """Release the files; the path can be opened again at once."""
+        self._families.clear()
+        self._handles.clear()
+        self._db.close()
+
+    # --- what the batch asks (rater.core.batch.Memory, but for first_record) ---
+
+    def known(self, digests: Sequence[bytes], buckets: Sequence[int]) -> dict[bytes, Known]:
+        """Those digests that were rated before. Only the filter's positives reach RocksDB."""
+        found: dict[bytes, Known] = {}
+        if not digests:
+            return found
+        maybe = [int(index) for index in self._filter.maybe(b"".join(digests)).nonzero()[0]]
+        families = self._digest_families() if maybe else {}
+        wanted: dict[int, list[bytes]] = {}
+        for index in maybe:
+            wanted.setdefault(buckets[index], []).append(digests[index])
+        # A resend usually keeps its event time, so its own bucket is asked first; but the same identity
+        # with another event time is still the same identity.
+        for bucket_us, keys in wanted.items():
+            missing = _look_up(families.get(bucket_us), keys, found)
+            for other_us, family in families.items():
+                if not missing:
+                    break
+                if other_us != bucket_us:
+                    missing = _look_up(family, missing, found)
+        return found
+
+    def last_sequences(self, customer_ids: Sequence[str]) -> dict[str, int]:
+        """The last sequence of each customer that has one."""
+        return {customer_id: entry.last_seq for customer_id, entry in self.customers(customer_ids).items()}
+
+    def customers(self, customer_ids: Sequence[str]) -> dict[str, CustomerEntry]:
+        """The entries of those customers that have one."""
+        cache = self._customers_cache
+        if len(cache) > _CACHED_CUSTOMERS_MAX:
+            cache.clear()
+        missing = [customer_id for customer_id in customer_ids if customer_id not in cache]
+        if missing:
+            stored = self._families[_CUSTOMERS].get([customer_id.encode() for customer_id in missing])
+            for customer_id, value in zip(missing, stored or (), strict=True):
+                if value is not None:
+                    cache[customer_id] = CustomerEntry(*_CUSTOMER.unpack(value))
+        return {customer_id: cache[customer_id] for customer_id in customer_ids if customer_id in cache}
+
+    def unrecorded_since(self, before_us: int, limit: int) -> list[tuple[str, CustomerEntry]]:
+        """Customers whose last sequence is not in rater.state and whose last frame is older than that."""
+        found: list[tuple[str, CustomerEntry]] = []
+        for key, value in self._families[_CUSTOMERS].items():
+            entry = CustomerEntry(*_CUSTOMER.unpack(value))
+            if not entry.recorded and entry.last_frame_us < before_us:
+                found.append((_bytes(key).decode(), entry))
+                if len(found) == limit:
+                    break
+        return found
+
+    # --- what a committed frame or a record of the log does ---
+
+    def apply(
+        self,
+        effects: FrameEffects,
+        *,
+        at_us: int,
+        recorded: Mapping[str, int] | None = None,
+        recorded_day: int = 0,
+        deltas_next: int | None = None,
+        state_next: int | None = None,
+        coverage_from_us: int | None = None,
+    ) -> None:
+        """Apply one committed frame, in one atomic write.
+
+        Args:
+            effects: of the frame.
+            at_us: when the frame was written (a clock's or the log's time; it only ages records).
+            recorded: the sequences that rater.state got in the same transaction.
+            recorded_day: the day of those records, in days since 1970.
+            deltas_next: where usage.deltas goes on after this frame, if known.
+            state_next: where rater.state goes on, if known.
+            coverage_from_us: set by the first frame only.
+        """
+        meta = replace(
+            self.meta,
+            head=effects.head,
+            deltas_next=self.meta.deltas_next if deltas_next is None else deltas_next,
+            state_next=self.meta.state_next if state_next is None else state_next,
+            coverage_from_us=(
+                self.meta.coverage_from_us if self.meta.coverage_from_us is not None else coverage_from_us
+            ),
+        )
+        for bucket_us in effects.digests:
+            self._ensure_digest_family(bucket_us)
+        batch = WriteBatch(raw_mode=True)
+        for bucket_us, packed in effects.digests.items():
+            handle = self._handles[f"{_DIGESTS}{bucket_us}"]
+            for start in range(0, len(packed), ENTRY_BYTES):
+                batch.put(
+                    packed[start : start + DIGEST_BYTES],
+                    packed[start + DIGEST_BYTES : start + ENTRY_BYTES],
+                    handle,
+                )
+        entries = self._changed_customers(effects.last_sequences, recorded or {}, recorded_day, at_us)
+        self._write(batch, meta, entries)
+        for bucket_us, packed in effects.digests.items():
+            digests = b"".join(
+                packed[start : start + DIGEST_BYTES] for start in range(0, len(packed), ENTRY_BYTES)
+            )
+            self._filter.add(digests, bucket_us)
+
+    def apply_records(self, last_sequences: Mapping[str, int], *, recorded_day: int) -> None:
+        """Apply customers' records read back from rater.state. A frame may know a later sequence."""
+        entries = {}
+        known = self.customers(list(last_sequences))
+        for customer_id, sequence in last_sequences.items():
+            old = known.get(customer_id, CustomerEntry(0, 0, 0, 0))
+            entries[customer_id] = CustomerEntry(
+                max(old.last_seq, sequence),
+                max(old.recorded_seq, sequence),
+                max(old.recorded_day, recorded_day),
+                old.last_frame_us,
+            )
+        self._write(WriteBatch(raw_mode=True), self.meta, entries)
+
+    def set_head(self, head: Head) -> None:
+        """Take a head whose frames have all expired."""
+        self._write(WriteBatch(raw_mode=True), replace(self.meta, head=head), {})
+
+    def set_positions(self, *, deltas_next: int, state_next: int) -> None:
+        """Remember where the log goes on."""
+        self._write(
+            WriteBatch(raw_mode=True), replace(self.meta, deltas_next=deltas_next, state_next=state_next), {}
+        )
+
+    def drop_expired(self) -> list[int]:
+        """Drop whole buckets of digests that nothing can repeat any more. Returns their starts."""
+        highest_us = self.meta.head.highest_append_us
+        expired = [
+            bucket_us
+            for bucket_us in self._digest_families()
+            if self._windows.bucket_expired(bucket_us, highest_us)
+        ]
+        for bucket_us in expired:
+            name = f"{_DIGESTS}{bucket_us}"
+            del self._families[name], self._handles[name]
+            self._db.drop_column_family(name)
+        if expired:
+            self._filter.drop_expired(lambda bucket_us: self._windows.bucket_expired(bucket_us, highest_us))
+        return expired
+
+    def _changed_customers(
+        self, last_sequences: Mapping[str, int], recorded: Mapping[str, int], day: int, at_us: int
+    ) -> dict[str, CustomerEntry]:
+        touched = list(last_sequences.keys() | recorded.keys())
+        known = self.customers(touched)
+        entries = {}
+        for customer_id in touched:
+            old = known.get(customer_id, CustomerEntry(0, 0, 0, 0))
+            in_frame = customer_id in last_sequences
+            entries[customer_id] = CustomerEntry(
+                last_sequences.get(customer_id, old.last_seq),
+                recorded.get(customer_id, old.recorded_seq),
+                day if customer_id in recorded else old.recorded_day,
+                at_us if in_frame else old.last_frame_us,
+            )
+        return entries
+
+    def _write(self, batch: WriteBatch, meta: Meta, entries: Mapping[str, CustomerEntry]) -> None:
+        handle = self._handles[_CUSTOMERS]
+        for customer_id, entry in entries.items():
+            batch.put(customer_id.encode(), _CUSTOMER.pack(*entry), handle)
+        batch.put(_META_KEY, json.dumps(asdict(meta)).encode())
+        self._db.write(batch)
+        self.meta = meta
+        self._customers_cache.update(entries)
+
+    def _ensure_digest_family(self, bucket_us: int) -> None:
+        name = f"{_DIGESTS}{bucket_us}"
+        if name not in self._families:
+            self._families[name] = self._db.create_column_family(name, self._options())
+            self._handles[name] = self._db.get_column_family_handle(name)
+
+    def _digest_families(self) -> dict[int, Rdict]:
+        return {
+            int(name.removeprefix(_DIGESTS)): family
+            for name, family in self._families.items()
+            if name.startswith(_DIGESTS)
+        }
+
+
+def _look_up(family: Rdict | None, keys: Sequence[bytes], found: dict[bytes, Known]) -> Sequence[bytes]:
+    """Look keys up in one family; returns those that it does not have."""
+    if family is None:
+        return keys
+    values: Iterable[bytes | None] = family.get(list(keys)) or ()
+    missing = []
+    for key, value in zip(keys, values, strict=True):
+        if value is None:
+            missing.append(key)
+        else:
+            found[key] = Known(value[:CONTENT_BYTES], _OFFSET.unpack_from(value, CONTENT_BYTES)[0])
+    return missing
+
+
+def _bytes(key: object) -> bytes:
+    """A key of a raw database is bytes, whatever the library's annotation allows."""
+    if not isinstance(key, bytes):
+        raise TypeError(f"state key {key!r} is {type(key).__name__}, not bytes")
+    return key

@@ -1,0 +1,323 @@
+"""One partition's share of one transaction: from input records to outputs and the next head.
+
+Pure: decoding, rating, encoding and the look-up of known ids are passed in. Nothing here is applied to
+state until the transaction that carries it is committed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+from pricing.rate import Rating
+from rater.core.identity import Known, content_digest, identity_digest, pack_entry
+from rater.core.lateness import Windows, check_lateness
+from rater.core.rejection import Reject
+from rater.core.rows import CustomerDelta
+
+Event = Mapping[str, Any]
+
+
+class Record(NamedTuple):
+    """An input record. Times in microseconds; first_append_us only where the record is a replay."""
+
+    offset: int
+    append_us: int
+    key: bytes | None
+    value: bytes | None
+    first_append_us: int | None = None
+
+
+class GapError(Exception):
+    """Input offsets are not contiguous: records were lost before the rater saw them, so it stops."""
+
+    exit_code = 3  # of the process: see runtime.errors
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last committed frame of a partition; it is the input position."""
+
+    frame_no: int = 0
+    events_next: int = 0
+    corrections_next: int = 0
+    highest_append_us: int = 0
+    book_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A rejected input record."""
+
+    topic: str
+    record: Record
+    reason: str
+    field: str | None
+    detail: str
+    identity: tuple[str, str, str] | None
+
+
+class Duplicate(NamedTuple):
+    """A record that repeats a rated event."""
+
+    digest: bytes
+    offset: int
+    first_offset: int
+
+
+class Memory(Protocol):
+    """What the partition's state knows; read only."""
+
+    def known(self, digests: Sequence[bytes], buckets: Sequence[int]) -> Mapping[bytes, Known]:
+        """Those of the digests that were rated before, each looked for in its bucket first."""
+        ...
+
+    def last_sequences(self, customer_ids: Sequence[str]) -> Mapping[str, int]:
+        """The last sequence of each customer that has one."""
+        ...
+
+    def first_record(self, offset: int) -> bytes | None:
+        """The value at an offset of the partition's usage.events, or None where it is gone."""
+        ...
+
+
+class RatedEvent(NamedTuple):
+    """A rating and the way to encode it with the event's bytes once its sequence is known."""
+
+    rating: Rating
+    encode: Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The functions that turn bytes into events and events into ratings; each raises Reject."""
+
+    decode: Callable[[bytes | None], Event]
+    partition_of: Callable[[bytes], int]
+    rate: Callable[[Event, bytes], RatedEvent]
+    dimensions: tuple[str, ...]
+    dimension_values: Callable[[Event], tuple[str | None, ...]]
+    book_version: int
+    horizon_us: int  # events from this instant on wait for a newer confirmation of the book
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """Everything one frame carries, in memory until it is committed."""
+
+    partition: int
+    previous: Head
+    head: Head
+    dimensions: tuple[str, ...]
+    rated: list[tuple[bytes, bytes]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    corrections_rejected: int = 0
+    duplicates: list[Duplicate] = field(default_factory=list)
+    digests: dict[int, list[bytes]] = field(default_factory=dict)  # bucket -> packed entries
+    customers: dict[str, CustomerDelta] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    paused_at: int | None = None  # the events offset that must wait for a newer book
+
+    @property
+    def events_rejected(self) -> int:
+        """Rejected records of usage.events alone."""
+        return len(self.rejected) - self.corrections_rejected
+
+
+class _Candidate(NamedTuple):
+    record: Record
+    event: Event
+    digest: bytes
+    bucket_us: int
+
+
+class PartitionBatch:
+    """Works through one batch of one partition, in offset order."""
+
+    def __init__(self, partition: int, head: Head, windows: Windows, memory: Memory, tools: Tools) -> None:
+        self._windows = windows
+        self._memory = memory
+        self._tools = tools
+        self._result = BatchResult(partition, head, head, tools.dimensions)
+
+    def run(
+        self,
+        events: Sequence[Record],
+        corrections: Sequence[Record],
+        events_topic: str,
+        corrections_topic: str,
+    ) -> BatchResult:
+        """Rate what can be rated, reject the rest.
+
+        Raises:
+            GapError: the offsets do not continue the head's.
+        """
+        result, head = self._result, self._result.previous
+        _check_contiguous("usage.events", head.events_next, events)
+        _check_contiguous("usage.corrections", head.corrections_next, corrections)
+        candidates, highest_us, events_next = self._screen(events, events_topic)
+        self._settle(candidates, events_topic)
+        for record in corrections:
+            self._reject(
+                corrections_topic,
+                record,
+                Reject(
+                    "not_supported",
+                    None,
+                    "this version of the rater does not apply corrections; replay it later",
+                ),
+                None,
+            )
+        result.corrections_rejected = len(corrections)
+        result.head = replace(
+            head,
+            frame_no=head.frame_no + 1,
+            events_next=events_next,
+            corrections_next=corrections[-1].offset + 1 if corrections else head.corrections_next,
+            highest_append_us=highest_us,
+            book_version=self._tools.book_version,
+        )
+        # The order of offsets, whichever step rejected the record.
+        result.rejected.sort(key=lambda rejected: (rejected.topic, rejected.record.offset))
+        return result
+
+    def _screen(self, events: Sequence[Record], topic: str) -> tuple[list[_Candidate], int, int]:
+        """Decode, check and digest; stop before the first event that the confirmed book may not rate yet."""
+        tools, windows = self._tools, self._windows
+        highest_us = self._result.previous.highest_append_us
+        events_next = self._result.previous.events_next
+        candidates: list[_Candidate] = []
+        for record in events:
+            highest_before_us = highest_us
+            highest_us = max(highest_us, record.append_us)
+            identity = None
+            try:
+                event = tools.decode(record.value)
+                customer_id = event["customer_id"]
+                identity = (customer_id, event["source"], event["event_id"])
+                self._check_route(record, customer_id)
+                event_time_us = event["event_time_us"]
+                first_append_us = record.first_append_us
+                if first_append_us is not None:
+                    # No record arrived first after it arrived: a header cannot win time.
+                    first_append_us = min(first_append_us, record.append_us)
+                check_lateness(windows, event_time_us, highest_us, first_append_us)
+            except Reject as verdict:
+                self._reject(topic, record, verdict, identity)
+            else:
+                if event_time_us >= tools.horizon_us:
+                    self._result.paused_at = record.offset
+                    return candidates, highest_before_us, events_next
+                candidates.append(
+                    _Candidate(record, event, identity_digest(*identity), windows.bucket_of(event_time_us))
+                )
+            events_next = record.offset + 1
+        return candidates, highest_us, events_next
+
+    def _check_route(self, record: Record, customer_id: str) -> None:
+        key = customer_id.encode()
+        if record.key != key:
+            raise Reject(
+                "misrouted",
+                "customer_id",
+                f"the record's key is {record.key!r}, its customer {customer_id!r}",
+            )
+        expected = self._tools.partition_of(key)
+        if expected != self._result.partition:
+            raise Reject(
+                "misrouted",
+                "customer_id",
+                f"customer {customer_id!r} belongs on partition {expected} by murmur2, "
+                f"the record came on {self._result.partition}",
+            )
+
+    def _settle(self, candidates: Sequence[_Candidate], topic: str) -> None:
+        """Dedupe, rate and give sequences, in offset order."""
+        known = dict(
+            self._memory.known(
+                [candidate.digest for candidate in candidates],
+                [candidate.bucket_us for candidate in candidates],
+            )
+        )
+        sequences = dict(
+            self._memory.last_sequences(list({candidate.event["customer_id"] for candidate in candidates}))
+        )
+        batch_values: dict[int, bytes] = {}
+        for candidate in candidates:
+            record, event = candidate.record, candidate.event
+            value = record.value or b""
+            content = content_digest(value)
+            first = known.get(candidate.digest)
+            try:
+                if first is not None:
+                    self._repeat(candidate, content, first, batch_values)
+                    continue
+                rated = self._tools.rate(event, value)
+            except Reject as verdict:
+                self._reject(
+                    topic, record, verdict, (event["customer_id"], event["source"], event["event_id"])
+                )
+                continue
+            known[candidate.digest] = Known(content, record.offset)
+            batch_values[record.offset] = value
+            self._accept(candidate, content, rated, sequences)
+
+    def _repeat(
+        self, candidate: _Candidate, content: bytes, first: Known, batch_values: Mapping[int, bytes]
+    ) -> None:
+        """Count a repeated event, or refuse one that says something else under the same identity."""
+        record = candidate.record
+        if content != first.content and not self._same_decoded(
+            candidate.event, first.first_offset, batch_values
+        ):
+            raise Reject(
+                "id_conflict",
+                "event_id",
+                f"event_id {candidate.event['event_id']!r} was rated with other content "
+                f"from offset {first.first_offset}, or that record is gone",
+            )
+        self._result.duplicates.append(Duplicate(candidate.digest, record.offset, first.first_offset))
+
+    def _same_decoded(self, event: Event, first_offset: int, batch_values: Mapping[int, bytes]) -> bool:
+        """Other bytes may still say the same: maps have no order, and writers may have other schemas."""
+        value = batch_values.get(first_offset)
+        if value is None:
+            value = self._memory.first_record(first_offset)
+        if value is None:
+            return False
+        try:
+            return self._tools.decode(value) == event
+        except Reject:
+            return False
+
+    def _accept(
+        self, candidate: _Candidate, content: bytes, rated: RatedEvent, sequences: dict[str, int]
+    ) -> None:
+        result, event, record = self._result, candidate.event, candidate.record
+        customer_id = event["customer_id"]
+        sequence = sequences.get(customer_id, 0) + 1
+        result.rated.append((record.key or b"", rated.encode(sequence)))
+        sequences[customer_id] = sequence
+        customer = result.customers.get(customer_id)
+        if customer is None:
+            customer = result.customers[customer_id] = CustomerDelta(sequence)
+        customer.last_seq = sequence
+        customer.add(event["event_time_us"], self._tools.dimension_values(event), rated.rating)
+        entry = pack_entry(candidate.digest, content, record.offset)
+        result.digests.setdefault(candidate.bucket_us, []).append(entry)
+
+    def _reject(
+        self, topic: str, record: Record, verdict: Reject, identity: tuple[str, str, str] | None
+    ) -> None:
+        self._result.rejected.append(
+            Rejected(topic, record, verdict.reason, verdict.field, verdict.detail, identity)
+        )
+        self._result.reasons[verdict.reason] += 1
+
+
+def _check_contiguous(topic: str, expected: int, records: Sequence[Record]) -> None:
+    """Offsets of the inputs have no gaps: their producers use no transactions and nothing compacts them."""
+    for record in records:
+        if record.offset != expected:
+            raise GapError(f"{topic}: expected offset {expected}, got {record.offset}: records are missing")
+        expected += 1

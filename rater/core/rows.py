@@ -1,0 +1,70 @@
+"""Sums of rated events: the rows of a frame."""
+
+from pricing.rate import Rating
+
+BUCKET_US = 15 * 60 * 1_000_000  # every time zone's offset is a multiple of 15 minutes
+
+RowKey = tuple[int, int, int, str | None, str | None, tuple[str | None, ...]]
+
+
+class Row:
+    """One row: sums in units of 10**-18; None while no event had an amount."""
+
+    __slots__ = (
+        "cost_atto",
+        "events",
+        "price_atto",
+        "quantities",
+        "unpriced_cost_events",
+        "unpriced_price_events",
+    )
+
+    def __init__(self) -> None:
+        self.cost_atto: int | None = None
+        self.price_atto: int | None = None
+        self.events = 0
+        self.unpriced_cost_events = 0
+        self.unpriced_price_events = 0
+        self.quantities: dict[str, int] = {}
+
+
+class CustomerDelta:
+    """What one frame changed for one customer."""
+
+    __slots__ = ("first_seq", "last_seq", "rows")
+
+    def __init__(self, first_seq: int) -> None:
+        self.first_seq = first_seq
+        self.last_seq = first_seq
+        self.rows: dict[RowKey, Row] = {}
+
+    def add(self, event_time_us: int, dimensions: tuple[str | None, ...], rating: Rating) -> None:
+        """Add one rated event to the row of its bucket, period, currencies and dimensions."""
+        cost, price = rating.cost, rating.price
+        start_us, end_us = rating.service_period
+        key = (
+            event_time_us - event_time_us % BUCKET_US,
+            start_us,
+            end_us,
+            cost.currency,
+            price.currency,
+            dimensions,
+        )
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = Row()
+        row.events += 1
+        if cost.amount_atto is not None:
+            row.cost_atto = cost.amount_atto + (row.cost_atto or 0)
+        if price.amount_atto is not None:
+            row.price_atto = price.amount_atto + (row.price_atto or 0)
+        if cost.status in _UNPRICED:
+            row.unpriced_cost_events += 1
+        if price.status in _UNPRICED:
+            row.unpriced_price_events += 1
+        quantities = row.quantities
+        for meter, quantity_atto in rating.leaves:
+            quantities[meter] = quantities.get(meter, 0) + quantity_atto
+
+
+_UNPRICED = frozenset({"unpriced", "partial"})

@@ -1,0 +1,375 @@
+"""The rater's loop: the order of its effects.
+
+One transaction: consume, dedupe, rate; begin; produce every output of every partition; flush; send the
+input offsets; commit; and only then apply the frames to local state. Whatever dies, the log decides.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rate_book.source import BookSource, Confirmed
+from rater.adapters.assignment import Assignment, OwnedPartition, TopicNames
+from rater.adapters.outputs import Output, customer_outputs, frame_outputs, head_output, rejected_output
+from rater.adapters.rating import tools_for
+from rater.core.batch import BatchResult, PartitionBatch, Record, Tools
+from rater.core.frames import effects_of_result
+from rater.core.lateness import Windows
+from runtime.clock import Clock
+from runtime.errors import InfrastructureError
+from runtime.failpoints import AbortRequested, Failpoints
+from runtime.kafka.errors import AbortNeededError
+from runtime.kafka.group import PartitionGroup
+from runtime.kafka.transactions import TransactionalProducer
+from schemas.topics import USAGE_CORRECTIONS, USAGE_EVENTS
+
+_LOG = logging.getLogger(__name__)
+_DAY_US = 86_400_000_000
+_REFRESHED_A_TRANSACTION = 5_000
+_REPORT_S = 10.0
+_LOG_APPEND_TIME = 2  # confluent_kafka.TIMESTAMP_LOG_APPEND_TIME
+
+FIRST_APPEND_HEADER = "ratestream-first-append-us"
+
+FAILPOINTS = frozenset(
+    {
+        "after_consume",
+        "after_dedupe",
+        "mid_produce",
+        "before_send_offsets",
+        "after_send_offsets",
+        "in_commit",
+        "after_commit_before_checkpoint",
+        "mid_checkpoint",
+        "in_on_revoke",
+        "in_restore",
+    }
+)
+
+
+class WrongTimestampError(InfrastructureError):
+    """usage.events is not LogAppendTime: lateness could be forged, so the rater stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a transaction takes, and how often customers' records are looked through."""
+
+    records_max: int
+    wait_s: float
+    refresh_after_us: int
+    refresh_every_s: float
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the start of the process."""
+
+    rated: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    transactions: int = 0
+    aborted: int = 0
+
+
+@dataclass(slots=True)
+class _Work:
+    """One partition's share of the transaction under way."""
+
+    owned: OwnedPartition
+    result: BatchResult
+    recorded: dict[str, int]
+    day: int
+    deltas_next: int | None = None
+    state_next: int | None = None
+
+
+class Rater:
+    """Rates the partitions that its group gives it, until told to stop. One thread."""
+
+    def __init__(
+        self,
+        *,
+        names: TopicNames,
+        group: Callable[..., PartitionGroup],
+        assignment: Assignment,
+        producer: TransactionalProducer,
+        book: BookSource,
+        partition_of: Callable[[bytes], int],
+        windows: Windows,
+        limits: Limits,
+        clock: Clock,
+        failpoints: Failpoints,
+        process: str,
+        build: str,
+    ) -> None:
+        self._names = names
+        self._assignment = assignment
+        self._producer = producer
+        self._book = book
+        self._partition_of = partition_of
+        self._windows = windows
+        self._limits = limits
+        self._clock = clock
+        self._failpoints = failpoints
+        self._process = process
+        self._build = build
+        self._owned: dict[int, OwnedPartition] = {}
+        self._tools: tuple[Confirmed, Tools] | None = None
+        self._refresh_due_s = clock.monotonic_s() + limits.refresh_every_s
+        self._report_due_s = clock.monotonic_s() + _REPORT_S
+        self.counters = Counters()
+        self._group = group(opened=self._open, closed=self._close)
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Work until `stopping()`; then leave the group cleanly."""
+        try:
+            while not stopping():
+                self.step()
+        finally:
+            self._group.close()
+
+    def step(self) -> bool:
+        """One round: at most one transaction. Returns whether there was one."""
+        messages = self._group.poll(self._limits.records_max, self._limits.wait_s)
+        self._failpoints.hit("after_consume")
+        tools = self._confirmed_tools()
+        works = [] if tools is None else self._decide(self._by_partition(messages), tools)
+        if tools is None and messages:
+            self._rewind(self._owned)
+        self._failpoints.hit("after_dedupe")
+        if works:
+            self._transact(works)
+        paused = [work.owned.partition for work in works if work.result.paused_at is not None]
+        if paused:
+            # Event times beyond the confirmed book's horizon wait for the next confirmation.
+            self._rewind(paused)
+        self._report()
+        return bool(works)
+
+    # --- deciding ---
+
+    def _confirmed_tools(self) -> Tools | None:
+        confirmed = self._book.newest()
+        if self._tools is None or self._tools[0] is not confirmed:
+            self._tools = (confirmed, tools_for(confirmed, self._partition_of))
+        return self._tools[1]
+
+    def _by_partition(self, messages: Sequence[Any]) -> dict[int, tuple[list[Record], list[Record]]]:
+        """Records that continue their partition; what the client had fetched before a rewind is dropped."""
+        batches: dict[int, tuple[list[Record], list[Record]]] = {
+            partition: ([], []) for partition in self._owned
+        }
+        expected = {
+            (self._names.inputs[kind], partition): position
+            for partition, owned in self._owned.items()
+            for kind, position in enumerate((owned.head.events_next, owned.head.corrections_next))
+        }
+        events_topic = self._names.events
+        for message in messages:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            if offset < expected.get((topic, partition), offset + 1):
+                continue
+            expected[topic, partition] = offset + 1
+            kind, append_ms = message.timestamp()
+            if kind != _LOG_APPEND_TIME:
+                raise WrongTimestampError(
+                    f"{topic} {partition} offset {offset}: timestamp type {kind}, not LogAppendTime"
+                )
+            headers = message.headers()
+            record = Record(
+                offset,
+                append_ms * 1000,
+                message.key(),
+                message.value(),
+                None if headers is None else _first_append_us(headers),
+            )
+            batches[partition][0 if topic == events_topic else 1].append(record)
+        return batches
+
+    def _decide(self, batches: Mapping[int, tuple[list[Record], list[Record]]], tools: Tools) -> list[_Work]:
+        refresh = self._refreshes()
+        works = []
+        for partition, (events, corrections) in batches.items():
+            owned = self._owned[partition]
+            head = owned.head
+            if tools.book_version < head.book_version:
+                # Another rater had a newer version confirmed; ours comes with the next poll.
+                if events or corrections:
+                    self._rewind([partition])
+                continue
+            due = refresh.get(partition, {})
+            # A new version is recorded in the head at once, by an empty frame if need be.
+            newer = tools.book_version > head.book_version
+            if not (events or corrections or due or newer):
+                continue
+            if events:
+                owned.check_coverage(events[0])
+            batch = PartitionBatch(partition, head, self._windows, owned, tools)
+            result = batch.run(events, corrections, USAGE_EVENTS, USAGE_CORRECTIONS)
+            if (
+                result.paused_at is not None
+                and result.head.events_next == head.events_next
+                and not (corrections or due or newer)
+            ):
+                self._rewind([partition])
+                continue
+            day = result.head.highest_append_us // _DAY_US
+            recorded = due | self._first_today(owned, result, day)
+            # A customer whose record is refreshed may be active in this very batch.
+            recorded |= {
+                customer_id: result.customers[customer_id].last_seq
+                for customer_id in recorded
+                if customer_id in result.customers
+            }
+            works.append(_Work(owned, result, recorded, day))
+        return works
+
+    def _first_today(self, owned: OwnedPartition, result: BatchResult, day: int) -> dict[str, int]:
+        """Customers whose first activity of the day this is."""
+        entries = owned.store.customers(list(result.customers))
+        return {
+            customer_id: delta.last_seq
+            for customer_id, delta in result.customers.items()
+            if customer_id not in entries or entries[customer_id].recorded_day != day
+        }
+
+    def _refreshes(self) -> dict[int, dict[str, int]]:
+        """Customers whose last sequence rater.state has lacked for long, active or not."""
+        if self._clock.monotonic_s() < self._refresh_due_s:
+            return {}
+        self._refresh_due_s = self._clock.monotonic_s() + self._limits.refresh_every_s
+        before_us = self._clock.now_us() - self._limits.refresh_after_us
+        found = {}
+        for partition, owned in self._owned.items():
+            entries = owned.store.unrecorded_since(before_us, _REFRESHED_A_TRANSACTION)
+            if entries:
+                found[partition] = {customer_id: entry.last_seq for customer_id, entry in entries}
+        return found
+
+    # --- effects, in order ---
+
+    def _transact(self, works: Sequence[_Work]) -> None:
+        try:
+            self._producer.begin()
+            for work in works:
+                self._produce(work)
+                self._failpoints.hit("mid_produce")
+            self._producer.flush()
+            self._failpoints.hit("before_send_offsets")
+            self._producer.send_offsets(self._offsets(works), self._group.group_metadata)
+            self._failpoints.hit("after_send_offsets")
+            self._failpoints.hit("in_commit")
+            self._producer.commit()
+        except (AbortNeededError, AbortRequested) as reason:
+            _LOG.warning("transaction aborted: %s", reason)
+            self._producer.abort()
+            self.counters.aborted += 1
+            self._rewind(self._owned)
+            return
+        self._failpoints.hit("after_commit_before_checkpoint")
+        for work in works:
+            self._apply(work)
+            self._failpoints.hit("mid_checkpoint")
+
+    def _produce(self, work: _Work) -> None:
+        result, names = work.result, self._names
+        partition = result.partition
+        produce = self._producer.produce
+        for key, value in result.rated:
+            produce(names.rated, partition, key, value)
+        for rejected in result.rejected:
+            self._put(rejected_output(names.rejected, partition, rejected), partition)
+        *parts, last_part = frame_outputs(names.deltas, result, self._process, self._build)
+        for part in parts:
+            self._put(part, partition)
+
+        def deltas_delivered(offset: int) -> None:
+            work.deltas_next = offset + 1
+
+        def state_delivered(offset: int) -> None:
+            work.state_next = offset + 1
+
+        produce(last_part.topic, partition, None, last_part.value, deltas_delivered)
+        for output in customer_outputs(names.state, work.recorded, result.head.frame_no):
+            self._put(output, partition)
+        head = head_output(names.state, result.head, work.owned.store.meta.log)
+        produce(head.topic, partition, head.key, head.value, state_delivered)
+
+    def _put(self, output: Output, partition: int) -> None:
+        self._producer.produce(output.topic, partition, output.key, output.value)
+
+    def _offsets(self, works: Sequence[_Work]) -> dict[tuple[str, int], int]:
+        """An input offset of each partition written to, even if unchanged: they fence old owners."""
+        offsets = {}
+        for work in works:
+            head = work.result.head
+            offsets[self._names.events, work.result.partition] = head.events_next
+            offsets[self._names.corrections, work.result.partition] = head.corrections_next
+        return offsets
+
+    def _apply(self, work: _Work) -> None:
+        result, owned = work.result, work.owned
+        owned.store.apply(
+            effects_of_result(result),
+            at_us=self._clock.now_us(),
+            recorded=work.recorded,
+            recorded_day=work.day,
+            deltas_next=work.deltas_next,
+            state_next=work.state_next,
+            coverage_from_us=0 if owned.covered or result.head.frame_no == 1 else None,
+        )
+        owned.head = result.head
+        dropped = owned.store.drop_expired()
+        if dropped:
+            _LOG.info("partition %d: dropped %d expired buckets of digests", result.partition, len(dropped))
+        self.counters.rated += len(result.rated)
+        self.counters.rejected += len(result.rejected)
+        self.counters.duplicates += len(result.duplicates)
+        self.counters.transactions += 1
+
+    def _rewind(self, partitions: Sequence[int] | Mapping[int, OwnedPartition]) -> None:
+        """Go back to the heads: a consumer's position does not follow an abort."""
+        positions = {}
+        for partition in partitions:
+            head = self._owned[partition].head
+            positions[self._names.events, partition] = head.events_next
+            positions[self._names.corrections, partition] = head.corrections_next
+        self._group.seek(positions)
+
+    # --- rebalances ---
+
+    def _open(self, partitions: Sequence[int]) -> dict[tuple[str, int], int]:
+        self._owned = self._assignment.open(partitions, self._group.wait_for_pending_offsets)
+        _LOG.info("owns partitions %s", ", ".join(map(str, partitions)))
+        return {
+            position: offset
+            for partition, owned in self._owned.items()
+            for position, offset in (
+                ((self._names.events, partition), owned.head.events_next),
+                ((self._names.corrections, partition), owned.head.corrections_next),
+            )
+        }
+
+    def _close(self, partitions: Sequence[int]) -> None:
+        # Transactions begin and end between two polls, so none is open here.
+        self._failpoints.hit("in_on_revoke")
+        owned, self._owned = self._owned, {}
+        for it in owned.values():
+            it.store.close()
+        _LOG.info("gave up partitions %s", ", ".join(map(str, partitions)))
+
+    def _report(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._report_due_s:
+            self._report_due_s = now_s + _REPORT_S
+            _LOG.info("%s", self.counters)
+
+
+def _first_append_us(headers: Sequence[tuple[str, bytes | None]]) -> int | None:
+    """When a replayed record arrived first; a header that is no number says nothing."""
+    for name, value in headers:
+        if name == FIRST_APPEND_HEADER and value is not None and len(value) <= 18 and value.isdigit():
+            return int(value)
+    return None

@@ -1,0 +1,159 @@
+"""A consumer group whose members own partitions, not offsets: positions come from the owner's own log.
+
+The group's committed offsets are written inside transactions for one purpose, to fence old owners, and read
+for one purpose, to wait for them.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from runtime.clock import Clock
+from runtime.kafka.errors import Action, KafkaUnavailableError, PositionLostError, action_for, stop_error
+
+_LOG = logging.getLogger(__name__)
+
+Opened = Callable[[Sequence[int]], Mapping[tuple[str, int], int]]
+Closed = Callable[[Sequence[int]], None]
+
+
+class PartitionGroup:
+    """Member of a group that reads the same partitions of several topics: range assignment, as one.
+
+    Args:
+        config: librdkafka's settings.
+        topics: all with the same number of partitions.
+        opened: called with the partition numbers assigned; returns where each topic's partition begins.
+        closed: called with the partition numbers taken away.
+        clock: for deadlines.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], topics: Sequence[str], opened: Opened, closed: Closed, clock: Clock
+    ) -> None:
+        self._topics = tuple(topics)
+        self._opened = opened
+        self._closed = closed
+        self._clock = clock
+        self._consumer = Consumer(dict(config))
+        self._assigned: tuple[int, ...] = ()
+        self.group_metadata: object | None = None
+        """Of the generation in which the partitions were assigned. See TransactionalProducer.send_offsets."""
+        self._consumer.subscribe(
+            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
+    def poll(self, records_max: int, wait_s: float) -> list[Message]:
+        """Records of any assigned partition, in order within each. Serves rebalances.
+
+        Raises:
+            PositionLostError: the broker no longer holds a position.
+            KafkaUnavailableError: an error that no retry mends.
+        """
+        messages = self._consumer.consume(records_max, wait_s)
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._judge(message, error)
+        return [message for message in messages if message.error() is None]
+
+    def _judge(self, message: Message, error: KafkaError) -> None:
+        where = f"{message.topic()} {message.partition()}"
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001 - public codes
+            raise PositionLostError(f"{where}: the broker no longer holds the position: {error.str()}")
+        if error.fatal() or (action_for(error) is Action.STOP and error.code() not in _PASSING):
+            raise stop_error(where, error)
+        _LOG.warning("%s: %s: librdkafka goes on trying", where, error.str())
+
+    def seek(self, positions: Mapping[tuple[str, int], int], timeout_s: float = 10.0) -> None:
+        """Go (back) to positions; what was fetched beyond them is dropped."""
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        for (topic, partition), offset in positions.items():
+            while True:
+                try:
+                    self._consumer.seek(TopicPartition(topic, partition, offset))
+                except KafkaException as exception:
+                    # Right after an assignment the fetcher may not run yet.
+                    if self._clock.monotonic_s() > deadline_s:
+                        raise KafkaUnavailableError(
+                            f"seek {topic} {partition} to {offset}: {exception}"
+                        ) from exception
+                else:
+                    break
+
+    def wait_for_pending_offsets(self, partitions: Sequence[int], timeout_s: float) -> None:
+        """Return when no transaction holds pending offsets of these partitions. The values do not matter.
+
+        Raises:
+            KafkaUnavailableError: still pending when the time is up.
+        """
+        asked = [TopicPartition(topic, partition) for topic in self._topics for partition in partitions]
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        while True:
+            left_s = max(deadline_s - self._clock.monotonic_s(), 0.1)
+            try:
+                failed = [
+                    answer.error for answer in self._consumer.committed(asked, timeout=left_s) if answer.error
+                ]
+            except KafkaException as exception:
+                failed = [exception]
+            if not failed:
+                return
+            if self._clock.monotonic_s() >= deadline_s:
+                raise KafkaUnavailableError(
+                    f"the group's offsets stayed pending for {timeout_s} s: {failed[0]}"
+                )
+
+    def close(self) -> None:
+        """Leave the group; `closed` is called for what was assigned."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        by_topic = {
+            topic: sorted(item.partition for item in assigned if item.topic == topic)
+            for topic in self._topics
+        }
+        partitions = by_topic[self._topics[0]]
+        if any(numbers != partitions for numbers in by_topic.values()):
+            raise KafkaUnavailableError(
+                f"assigned partitions differ between topics: {by_topic}; "
+                "all topics must have the same number of partitions and all members the same subscription"
+            )
+        self.group_metadata = consumer.consumer_group_metadata()
+        self._assigned = tuple(partitions)
+        starts = self._opened(partitions) if partitions else {}
+        consumer.assign(
+            [
+                TopicPartition(topic, partition, starts[topic, partition])
+                for topic in self._topics
+                for partition in partitions
+            ]
+        )
+
+    def _on_revoke(self, consumer: Consumer, _revoked: list[TopicPartition]) -> None:
+        partitions, self._assigned = self._assigned, ()
+        self.group_metadata = None
+        try:
+            self._closed(partitions)
+        finally:
+            consumer.unassign()
+
+
+_PASSING = frozenset(
+    {
+        KafkaError._PARTITION_EOF,  # noqa: SLF001 - librdkafka's public codes carry an underscore
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - the group takes the partitions away and gives them again
+        KafkaError._NO_OFFSET,  # noqa: SLF001
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
