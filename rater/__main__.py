@@ -1,8 +1,9 @@
 """Wires the rater's parts and runs it: `python -m rater`, or `ratestream run rater`."""
 
-import logging
 import signal
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
 
@@ -15,7 +16,7 @@ from rater.adapters.slots import take_slot
 from rater.core.lateness import Windows
 from rater.service import FAILPOINTS, Limits, Rater
 from rater.settings import RaterSettings
-from runtime.clock import SystemClock
+from runtime.clock import Clock, SystemClock
 from runtime.failpoints import failpoints_from
 from runtime.kafka.clients import client_config, group_consumer_config, transactional_config
 from runtime.kafka.group import PartitionGroup
@@ -27,7 +28,6 @@ from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader, Wi
 from schemas import topics
 from schemas.topics import consumer_limits, producer_limits
 
-_LOG = logging.getLogger(__name__)
 _ASSIGNMENT_SLACK_S = 30.0
 
 
@@ -59,7 +59,16 @@ def main(loader: SettingsLoader | None = None) -> None:
     Raises:
         ReportedError: infrastructure failed beyond its budget, or a setting is wrong.
     """
-    loader = loader or SettingsLoader.of_process()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with ExitStack() as stack:
+        rater = assemble(loader or SettingsLoader.of_process(), stack)
+        rater.run(stopping.is_set)
+
+
+def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
+    """A rater ready to run; the stack releases what it holds, its group membership aside."""
     kafka = loader.section("kafka", KafkaSettings)
     postgres = loader.section("postgres", PostgresSettings)
     settings = loader.section("rater", RaterSettings)
@@ -68,80 +77,81 @@ def main(loader: SettingsLoader | None = None) -> None:
     clock = SystemClock()
     windows = windows_of(window_settings)
     names = topic_names(kafka.topic_prefix)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-
     slot = take_slot(settings.state_dir or loader.state_dir / "rater", settings.slot)
-    transactional_id = f"{kafka.topic_prefix}rater-{slot.number}"
-    config = client_config(kafka, transactional_id)
+    stack.callback(slot.release)
+    process = f"{kafka.topic_prefix}rater-{slot.number}"
+    config = client_config(kafka, process)
     topology = describe(config, [*names.inputs, *names.outputs])
     book = BookPoller(postgres.dsn.get_secret_value(), poll_s=settings.book_poll_s)
     book.start()
-    try:
-        book.wait_first(settings.book_wait_s)
-        reading = config | consumer_limits(topics.USAGE_EVENTS, topics.USAGE_DELTAS, topics.RATER_STATE)
-        with PartitionReader(reading) as reader:
-            refresh_s = window_settings.state_refresh_s
-            rater = Rater(
-                names=names,
-                group=partial(
-                    PartitionGroup,
-                    group_consumer_config(
-                        kafka,
-                        group_id=kafka.topic_prefix + settings.group_id,
-                        client_id=transactional_id,
-                        session_timeout_ms=settings.session_timeout_ms,
-                        max_poll_interval_ms=settings.max_poll_interval_ms,
-                        limits=consumer_limits(topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS),
-                    ),
-                    names.inputs,
-                    clock=clock,
-                ),
-                assignment=Assignment(
-                    config=config,
-                    reader=reader,
-                    names=names,
-                    topology=topology,
-                    windows=windows,
-                    slot_path=slot.path,
-                    cache=Cache(settings.cache_mib << 20),
-                    clock=clock,
-                    timeout_s=settings.transaction_timeout_ms / 1000 + _ASSIGNMENT_SLACK_S,
-                    in_restore=lambda: failpoints.hit("in_restore"),
-                ),
-                producer=TransactionalProducer(
-                    transactional_config(
-                        kafka,
-                        transactional_id=transactional_id,
-                        transaction_timeout_ms=settings.transaction_timeout_ms,
-                        limits=producer_limits(
-                            topics.USAGE_RATED, topics.USAGE_REJECTED, topics.USAGE_DELTAS, topics.RATER_STATE
-                        ),
-                    ),
-                    clock,
-                    timeout_s=settings.transaction_timeout_ms / 1000,
-                ),
-                book=book,
-                partition_of=partitioner(topology.partitions[names.events]),
-                windows=windows,
-                # Within state_refresh_s of its last frame: looked through twice in a seventh of it.
-                limits=Limits(
-                    records_max=settings.batch_records_max,
-                    wait_s=settings.batch_wait_ms / 1000,
-                    refresh_after_us=refresh_s * 1_000_000 // 7,
-                    refresh_every_s=refresh_s / 14,
-                ),
-                clock=clock,
-                failpoints=failpoints,
-                process=transactional_id,
-                build=version("ratestream"),
-            )
-            _LOG.info("rater %s is ready", transactional_id)
-            rater.run(stopping.is_set)
-    finally:
-        book.stop()
-        slot.release()
+    stack.callback(book.stop)
+    book.wait_first(settings.book_wait_s)
+    reading = consumer_limits(topics.USAGE_EVENTS, topics.USAGE_DELTAS, topics.RATER_STATE)
+    assignment = Assignment(
+        config=config,
+        reader=stack.enter_context(PartitionReader(config | reading)),
+        names=names,
+        topology=topology,
+        windows=windows,
+        slot_path=slot.path,
+        cache=Cache(settings.cache_mib << 20),
+        clock=clock,
+        timeout_s=settings.transaction_timeout_ms / 1000 + _ASSIGNMENT_SLACK_S,
+        in_restore=lambda: failpoints.hit("in_restore"),
+    )
+    return Rater(
+        names=names,
+        group=_group(kafka, settings, names, process, clock),
+        assignment=assignment,
+        producer=_producer(kafka, settings, process, clock),
+        book=book,
+        partition_of=partitioner(topology.partitions[names.events]),
+        windows=windows,
+        limits=_limits(settings, window_settings.state_refresh_s),
+        clock=clock,
+        failpoints=failpoints,
+        process=process,
+        build=version("ratestream"),
+    )
+
+
+def _limits(settings: RaterSettings, refresh_s: int) -> Limits:
+    # A customer's record follows within refresh_s of its last frame: looked through twice in a seventh of it.
+    return Limits(
+        records_max=settings.batch_records_max,
+        wait_s=settings.batch_wait_ms / 1000,
+        refresh_after_us=refresh_s * 1_000_000 // 7,
+        refresh_every_s=refresh_s / 14,
+    )
+
+
+def _group(
+    kafka: KafkaSettings, settings: RaterSettings, names: TopicNames, process: str, clock: Clock
+) -> Callable[..., PartitionGroup]:
+    config = group_consumer_config(
+        kafka,
+        group_id=kafka.topic_prefix + settings.group_id,
+        client_id=process,
+        session_timeout_ms=settings.session_timeout_ms,
+        max_poll_interval_ms=settings.max_poll_interval_ms,
+        limits=consumer_limits(topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS),
+    )
+    return partial(PartitionGroup, config, names.inputs, clock=clock)
+
+
+def _producer(
+    kafka: KafkaSettings, settings: RaterSettings, process: str, clock: Clock
+) -> TransactionalProducer:
+    limits = producer_limits(
+        topics.USAGE_RATED, topics.USAGE_REJECTED, topics.USAGE_DELTAS, topics.RATER_STATE
+    )
+    config = transactional_config(
+        kafka,
+        transactional_id=process,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+        limits=limits,
+    )
+    return TransactionalProducer(config, clock, timeout_s=settings.transaction_timeout_ms / 1000)
 
 
 if __name__ == "__main__":

@@ -226,5 +226,6 @@ class Assignment:
             if not first[where] <= position <= end[where]:
                 raise PositionLostError(
                     f"{where[0]} {where[1]}: the position is {position}, "
-                    f"the broker holds {first[where]} to {end[where]}: input records were deleted before they were rated"
+                    f"the broker holds {first[where]} to {end[where]}: "
+                    "input records were deleted before they were rated"
                 )

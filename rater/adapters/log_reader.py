@@ -198,6 +198,6 @@ def check_coverage(store: StateStore, head: Head, next_append_us: int, coverage_
         return
     if covered_from_us is None or covered_from_us > needed_from_us:
         raise CoverageError(
-            f"the frames that are left begin at {covered_from_us} us, but duplicates of events appended since "
-            f"{needed_from_us} us must be recognised: usage.deltas was deleted too early; restore it"
+            f"the frames that are left begin at {covered_from_us} us, but duplicates of events "
+            f"since {needed_from_us} us must be recognised: usage.deltas was deleted too early; restore it"
         )
