@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from rate_book.errors import BookInvalid
+from rate_book.errors import BookInvalidError
 
 # The C loader where the library has it: ten times faster on the provider lists.
 if TYPE_CHECKING:
@@ -35,16 +35,18 @@ _TextLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def read_yaml(path: Path) -> object:
-    """The file as nested dict, list and str. Raises BookInvalid naming the file, line and column."""
+    """The file as nested dict, list and str. Raises BookInvalidError naming the file, line and column."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BookInvalid(str(path), "file", path.name, f"must be a readable UTF-8 file: {error}") from error
+        raise BookInvalidError(
+            str(path), "file", path.name, f"must be a readable UTF-8 file: {error}"
+        ) from error
     try:
         return yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a base loader constructs only dict, list and str
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "file"
-        raise BookInvalid(
+        raise BookInvalidError(
             str(path), at, path.name, getattr(error, "problem", None) or "must be YAML"
         ) from error

@@ -18,6 +18,8 @@ import psycopg
 from psycopg.adapt import Buffer, Dumper
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from runtime.errors import InfrastructureError
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -35,17 +37,15 @@ _INFRASTRUCTURE_SQLSTATES = ("08", "53", "57P", "40001", "40P01", "55P03")
 _MIGRATION_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 
 
-class DatabaseError(Exception):
-    """Base of the errors of this module. `exit_code` is what a command ends with."""
-
-    exit_code = 3
+class DatabaseError(InfrastructureError):
+    """Base of the errors of this module (exit code 3)."""
 
 
-class DatabaseUnavailable(DatabaseError):
+class DatabaseUnavailableError(DatabaseError):
     """PostgreSQL did not answer within the budget. Try again when it is back."""
 
 
-class MigrationRefused(DatabaseError):
+class MigrationRefusedError(DatabaseError):
     """The migrations of this build and those that the database has seen contradict each other. Stop."""
 
 
@@ -63,7 +63,9 @@ def connect(
     connect_timeout_s: int = 5,
     statement_timeout_ms: int = 60_000,
 ) -> Connection:
-    """Open one connection, UTC, without autocommit. Raises DatabaseUnavailable; never shows the password."""
+    """Open one connection, UTC, without autocommit. Raises DatabaseUnavailableError; never shows the
+    password.
+    """
     conninfo = make_conninfo(
         dsn,
         application_name=application_name,
@@ -78,7 +80,7 @@ def connect(
     try:
         connection = psycopg.connect(conninfo)
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"postgres.dsn: cannot connect to {where(dsn)}: {error}") from error
+        raise DatabaseUnavailableError(f"postgres.dsn: cannot connect to {where(dsn)}: {error}") from error
     connection.adapters.register_dumper(float, _RefuseFloat)
     return connection
 
@@ -91,7 +93,7 @@ def where(dsn: str) -> str:
 
 def is_infrastructure(error: BaseException) -> bool:
     """Whether a later try of the same work may succeed although nothing about the work changes."""
-    if isinstance(error, DatabaseUnavailable):
+    if isinstance(error, DatabaseUnavailableError):
         return True
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
@@ -112,7 +114,7 @@ def run(
     The work may be done twice where the connection breaks during its commit, so it must be idempotent.
 
     Raises:
-        DatabaseUnavailable: the budget is spent.
+        DatabaseUnavailableError: the budget is spent.
     """
     deadline_s = monotonic() + budget_s
     pause_s = 0.1
@@ -120,11 +122,11 @@ def run(
         try:
             with connect(dsn, application_name=application_name) as connection:
                 return work(connection)
-        except (DatabaseUnavailable, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except (DatabaseUnavailableError, psycopg.OperationalError, psycopg.InterfaceError) as error:
             if not is_infrastructure(error):
                 raise
             if monotonic() + pause_s >= deadline_s:
-                raise DatabaseUnavailable(
+                raise DatabaseUnavailableError(
                     f"postgres: {where(dsn)} not usable within {budget_s} s: {str(error).strip()}"
                 ) from error
             log.warning("PostgreSQL at %s: %s; again in %.1f s", where(dsn), str(error).strip(), pause_s)
@@ -146,19 +148,21 @@ class Migration:
 
 
 def shipped_migrations() -> list[Migration]:
-    """The migrations of this build in order. Raises MigrationRefused where their numbers are not 1, 2, 3."""
+    """The migrations of this build in order. Raises MigrationRefusedError where their numbers are not 1, 2,
+    3.
+    """
     found = []
     for entry in resources.files("runtime").joinpath("migrations").iterdir():
         if not entry.name.endswith(".sql"):
             continue
         match = _MIGRATION_NAME.match(entry.name)
         if match is None:
-            raise MigrationRefused(f"migration {entry.name}: the name must be NNNN_words.sql")
+            raise MigrationRefusedError(f"migration {entry.name}: the name must be NNNN_words.sql")
         found.append(Migration(int(match[1]), entry.name, entry.read_text(encoding="utf-8")))
     found.sort(key=lambda migration: migration.number)
     for expected, migration in enumerate(found, start=1):
         if migration.number != expected:
-            raise MigrationRefused(
+            raise MigrationRefusedError(
                 f"migration {migration.name}: number {migration.number}, expected {expected}"
             )
     return found
@@ -170,7 +174,8 @@ def migrate(connection: Connection, migrations: list[Migration] | None = None) -
     Commits. The connection must not be inside a transaction.
 
     Raises:
-        MigrationRefused: a migration that the database has seen was edited, or this build does not know it.
+        MigrationRefusedError: a migration that the database has seen was edited, or this build does not know
+        it.
     """
     shipped = shipped_migrations() if migrations is None else migrations
     with connection.transaction():
@@ -205,11 +210,11 @@ def _check_history(shipped: list[Migration], seen: dict[int, tuple[str, str]]) -
     for number, (name, sha256) in sorted(seen.items()):
         migration = known.get(number)
         if migration is None:
-            raise MigrationRefused(
+            raise MigrationRefusedError(
                 f"migration {name}: applied to the database, unknown to this build; deploy a newer one"
             )
         if migration.sha256 != sha256:
-            raise MigrationRefused(
+            raise MigrationRefusedError(
                 f"migration {migration.name}: sha256 {migration.sha256}, the database applied {sha256};"
                 " applied history is never edited, add a new migration instead"
             )

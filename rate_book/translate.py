@@ -1,0 +1,140 @@
+"""The wire and pricing in each other's words: UsageEvent -> Call, Rating -> the Avro record Rating.
+
+Shared by the rater, the ledger, `ratestream verify` and `ratestream price`; `rate_book.encode` writes the
+same record as bytes, faster.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pricing.compile import CompiledBook
+from pricing.money import format_atto, parse_decimal
+from pricing.rate import Call, Line, PoolBefore, Rating, Side, rate
+
+
+def call_of_event(event: Mapping[str, Any]) -> Call:
+    """The call that a decoded UsageEvent reports.
+
+    The model is the billed one, else the served, else the requested one; where no model is named it is "",
+    which only a card for any model prices. Region and endpoint join the context under these names where the
+    event has them.
+    """
+    context = event["context"]
+    region, endpoint = event["region"], event["endpoint"]
+    if region is not None or endpoint is not None:
+        context = dict(context)
+        if region is not None:
+            context["region"] = region
+        if endpoint is not None:
+            context["endpoint"] = endpoint
+    return Call(
+        event["customer_id"],
+        event["provider"],
+        event["billed_model"] or event["served_model"] or event["requested_model"] or "",
+        event["event_time_us"],
+        event["usage"],
+        event["usage_semantics"],
+        context,
+    )
+
+
+def rating_record(
+    rating: Rating,
+    book: CompiledBook,
+    *,
+    customer_seq: int,
+    leg: str = "original",
+    revision: int = 0,
+    correction_id: str | None = None,
+) -> dict[str, Any]:
+    """The Avro record Rating; what has no amount has None, never 0."""
+    return {
+        "customer_seq": customer_seq,
+        "leg": leg,
+        "revision": revision,
+        "correction_id": correction_id,
+        "book_version": book.version,
+        "book_hash": book.content_hash,
+        "service_period": _period(*rating.service_period),
+        "pools_before": [_pool_record(pool) for pool in rating.pools_before],
+        "cost": _side_record(rating.cost),
+        "price": _side_record(rating.price),
+        "lines": [_line_record(line) for line in rating.lines],
+    }
+
+
+def rerate(event: Mapping[str, Any], recorded: Mapping[str, Any], book: CompiledBook) -> dict[str, Any]:
+    """The Rating record of an original or replacement computed again: equal to `recorded`, or one of them is
+    wrong.
+
+    `event` and `recorded` are the two fields of a decoded RatedUsage, `book` the version that `recorded`
+    names. Sequence, leg, revision and correction are taken as recorded: rating does not determine them.
+
+    Raises:
+        pricing.errors.UsageError: the event cannot be rated at all.
+    """
+    pools = tuple(_pool_before(pool) for pool in recorded["pools_before"])
+    return rating_record(
+        rate(book, call_of_event(event), pools),
+        book,
+        customer_seq=recorded["customer_seq"],
+        leg=recorded["leg"],
+        revision=recorded["revision"],
+        correction_id=recorded["correction_id"],
+    )
+
+
+def optional_atto(atto: int | None) -> str | None:
+    """The plain decimal, or None where there is no number."""
+    return None if atto is None else format_atto(atto)
+
+
+def _side_record(side: Side) -> dict[str, Any]:
+    return {"status": side.status, "amount": optional_atto(side.amount_atto), "currency": side.currency}
+
+
+def _line_record(line: Line) -> dict[str, Any]:
+    template = line.template
+    return {
+        "side": template.side,
+        "meter": template.meter,
+        "quantity": format_atto(line.quantity_atto),
+        "rate": template.rate,
+        "per": template.per,
+        "amount": optional_atto(line.amount_atto),
+        "currency": template.currency,
+        "card": template.card,
+        "version": template.version,
+        "status": template.status,
+        "explain": template.explain,
+    }
+
+
+def _period(start_us: int, end_us: int) -> dict[str, int]:
+    return {"start_us": start_us, "end_us": end_us}
+
+
+def _pool_record(pool: PoolBefore) -> dict[str, Any]:
+    return {
+        "pool": pool.pool,
+        "period": _period(pool.start_us, pool.end_us),
+        "quantity": format_atto(pool.quantity_atto),
+        "amount": format_atto(pool.amount_atto),
+        "currency": pool.currency,
+    }
+
+
+def _pool_before(record: Mapping[str, Any]) -> PoolBefore:
+    period = record["period"]
+    return PoolBefore(
+        record["pool"],
+        period["start_us"],
+        period["end_us"],
+        _signed_atto(record["quantity"]),
+        _signed_atto(record["amount"]),
+        record["currency"],
+    )
+
+
+def _signed_atto(text: str) -> int:
+    return -parse_decimal(text[1:], "pool") if text.startswith("-") else parse_decimal(text, "pool")
