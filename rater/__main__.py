@@ -1,5 +1,6 @@
 """Wires the rater's parts and runs it: `python -m rater`, or `ratestream run rater`."""
 
+import gc
 import signal
 import threading
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from schemas import topics
 from schemas.topics import consumer_limits, producer_limits
 
 _ASSIGNMENT_SLACK_S = 30.0
+_OBJECTS_A_COLLECTION = 200_000
 
 
 def topic_names(prefix: str) -> TopicNames:
@@ -64,7 +66,17 @@ def main(loader: SettingsLoader | None = None) -> None:
         signal.signal(number, lambda *_: stopping.set())
     with ExitStack() as stack:
         rater = assemble(loader or SettingsLoader.of_process(), stack)
+        tune_collector()
         rater.run(stopping.is_set)
+
+
+def tune_collector() -> None:
+    """A batch is tens of thousands of objects without cycles: counting references frees them, so the cyclic
+    collector need not look through them again and again (measured: a sixth of the CPU time).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_A_COLLECTION, 20, 50)
 
 
 def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:

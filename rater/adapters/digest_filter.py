@@ -51,14 +51,15 @@ class DigestFilter:
     def add(self, packed: bytes, bucket_us: int) -> None:
         """Add digests, packed 16 bytes each, that belong to one bucket."""
         words = _words(packed)
-        if len(words) == 0:
-            return
-        newest = self._generations[-1]
-        if newest.count >= newest.capacity:
-            newest = _Generation(min(newest.bits * _GROWTH, _BITS_MAX))
-            self._generations.append(newest)
-        newest.add(_positions(words, newest.bits))
-        newest.newest_bucket_us = max(newest.newest_bucket_us, bucket_us)
+        while len(words):
+            newest = self._generations[-1]
+            if newest.count >= newest.capacity:
+                newest = _Generation(min(newest.bits * _GROWTH, _BITS_MAX))
+                self._generations.append(newest)
+            # No more than it is made for: a restart adds a whole bucket at once.
+            some, words = np.split(words, [newest.capacity - newest.count])
+            newest.add(_positions(some, newest.bits))
+            newest.newest_bucket_us = max(newest.newest_bucket_us, bucket_us)
 
     def maybe(self, packed: bytes) -> npt.NDArray[np.bool_]:
         """For each digest, False where it was certainly never added."""

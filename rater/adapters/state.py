@@ -5,6 +5,7 @@ deleted at any time. It names the cluster and the topics it belongs to, and is d
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +21,8 @@ from rater.core.frames import FrameEffects
 from rater.core.identity import CONTENT_BYTES, DIGEST_BYTES, ENTRY_BYTES, Known
 from rater.core.lateness import Windows
 
+_LOG = logging.getLogger(__name__)
+
 FORMAT = 1
 _META_KEY = b"meta"
 _CUSTOMERS = "customers"
@@ -28,6 +31,11 @@ _DIGESTS = "d"
 _CUSTOMER = Struct(">qqqq")
 _OFFSET = Struct(">q")
 _CACHED_CUSTOMERS_MAX = 200_000
+_LOCKED = "lock hold"  # what RocksDB says of a directory that is open already
+
+
+class _UnreadableError(Exception):
+    """A part of the files cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +90,18 @@ class StateStore:
         self._cache = cache
         self._customers_cache: dict[str, CustomerEntry] = {}
         self._filter = DigestFilter()
-        self._db = self._open()
-        self.meta = self._read_meta(log)
+        meta = None
+        try:
+            self._db = self._open()
+            meta = self._read_meta(log)
+        except Exception as error:  # RocksDB's errors have no class of their own
+            if _LOCKED in str(error):
+                raise
+            _LOG.warning("state %s is damaged, it is restored from the log: %s", path, error)
+        if meta is None:
+            self.discard(log)
+        else:
+            self.meta = meta
 
     def _options(self) -> Options:
         options = Options(raw_mode=True)
@@ -112,33 +130,31 @@ class StateStore:
         self._handles = {name: database.get_column_family_handle(name) for name in names}
         return database
 
-    def _read_meta(self, log: LogIdentity) -> Meta:
+    def _read_meta(self, log: LogIdentity) -> Meta | None:
+        """What the state says of itself, every file read once; None where it is of no use for this log."""
         stored = self._db.get(_META_KEY)
         if stored is None:
             # No meta was ever written: whatever else is here has no known position.
-            self.discard(log)
-            return Meta(log)
+            return None
         fields = json.loads(stored)
         fields["head"] = Head(**fields["head"])
         fields["log"] = LogIdentity(**fields["log"])
         meta = Meta(**fields) if fields["format"] == FORMAT else None
         if meta is None or meta.log != log:
-            self.discard(log)
-            return Meta(log)
+            return None
+        for name in (_CUSTOMERS, _PERIODS):
+            _all_keys(self._families[name])
         for bucket_us, family in self._digest_families().items():
-            self._filter.add(
-                b"".join(_bytes(key) for key in family.keys()),  # noqa: SIM118 - not a dict
-                bucket_us,
-            )
+            self._filter.add(b"".join(_all_keys(family)), bucket_us)
         return meta
 
     def discard(self, log: LogIdentity) -> None:
         """Start again from nothing: the log has it all."""
         if hasattr(self, "_db"):
             self.close()
-            shutil.rmtree(self._path)
-            self._customers_cache.clear()
-            self._filter = DigestFilter()
+        shutil.rmtree(self._path)
+        self._customers_cache.clear()
+        self._filter = DigestFilter()
         self._db = self._open()
         self.meta = Meta(log)
 
@@ -343,6 +359,24 @@ def _look_up(family: Rdict | None, keys: Sequence[bytes], found: dict[bytes, Kno
         else:
             found[key] = Known(value[:CONTENT_BYTES], _OFFSET.unpack_from(value, CONTENT_BYTES)[0])
     return missing
+
+
+def _all_keys(family: Rdict) -> list[bytes]:
+    """Every key of a family.
+
+    An iteration over a damaged block just ends there, and a digest that is not found is billed again.
+
+    Raises:
+        _UnreadableError: it ended before the last key.
+    """
+    keys = [_bytes(key) for key in family.keys()]  # noqa: SIM118 - not a dict
+    last = family.iter()
+    last.seek_to_last()
+    last.status()
+    end = last.key() if last.valid() else None
+    if end != (keys[-1] if keys else None):
+        raise _UnreadableError(f"only {len(keys)} keys of a column family can be read")
+    return keys
 
 
 def _bytes(key: object) -> bytes:

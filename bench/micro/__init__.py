@@ -1,0 +1,1 @@
+"""What one call of one function costs."""
