@@ -186,6 +186,12 @@ class SettingsLoader:
         """The project's directory for everything that a machine writes."""
         return self.project_dir / STATE_DIR
 
+    def names_endpoint(self, name: str) -> bool:
+        """Tell whether file, environment or flags name the service; if not, the local stack serves."""
+        endpoint = _ENDPOINTS[name]
+        values = self._from_file(name) | self._from_environment(name) | self._from_flags(name)
+        return bool(values.keys() & {endpoint, f"{endpoint}_file"})
+
     def section(self, name: str, model: type[SectionT]) -> SectionT:
         """Return the section, checked.
 

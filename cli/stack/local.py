@@ -30,13 +30,17 @@ def _silent(_step: str) -> None:
 
 @dataclass(frozen=True)
 class LocalStack:
-    """Kafka and PostgreSQL as plain processes of this project. Every call may be repeated."""
+    """Kafka and PostgreSQL as plain processes of this project. Every call may be repeated.
+
+    `jars_dir` lets a second project use jars that are there already.
+    """
 
     project_dir: Path
+    jars_dir: Path | None = None
 
     @cached_property
     def place(self) -> Place:
-        return Place(self.project_dir)
+        return Place(self.project_dir, self.jars_dir)
 
     @property
     def kafka(self) -> Kafka:

@@ -28,6 +28,7 @@ class Place:
     """The paths of one project's stack."""
 
     project_dir: Path
+    jars_dir: Path | None = None
 
     @property
     def root(self) -> Path:
@@ -39,7 +40,7 @@ class Place:
 
     @property
     def jars(self) -> Path:
-        return self.root / "jars"
+        return self.jars_dir or self.root / "jars"
 
     @property
     def kafka(self) -> Path:
@@ -86,8 +87,8 @@ class PostgresPlace:
         home = place.root if _reaches(user, place.root) else _owned(place.outside)
         return cls(programs, _made(home / "postgres", user) / "data", user)
 
-    def run(self, program: str, *arguments: str) -> None:
-        """Run one of PostgreSQL's programs to its end.
+    def run(self, program: str, *arguments: str) -> str:
+        """Run one of PostgreSQL's programs to its end and return what it printed.
 
         Raises:
             StackError: it failed; the text is what it printed.
@@ -95,7 +96,7 @@ class PostgresPlace:
         identity: dict[str, Any] = {}
         if self.user is not None:
             identity = {"user": self.user[0], "group": self.user[1], "extra_groups": ()}
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             [self.programs / program, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -107,6 +108,7 @@ class PostgresPlace:
         )
         if done.returncode:
             raise StackError(f"{program} failed:\n{done.stdout}{done.stderr}".rstrip())
+        return done.stdout
 
 
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

@@ -123,7 +123,7 @@ class Service:
             return _try_lock(lock.fileno())
 
     def stop(self, polite: signal.Signals, timeout_s: int) -> None:
-        """End the service politely, after `timeout_s` seconds by SIGKILL; where none runs, nothing is done."""
+        """End the service politely, after `timeout_s` seconds by SIGKILL. Fine where none runs."""
         pid = self.pid()
         if pid is not None:
             self._signal(pid, polite)
