@@ -1,3 +1,8 @@
-"""Loads the shared fixtures: one `fix_*.py` a resource, each after those it imports."""
+"""Loads the shared fixtures: one `fix_*.py` a resource."""
 
-pytest_plugins = ["tests.fix_stack", "tests.fix_kafka", "tests.fix_postgres", "tests.fix_rater"]
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = sorted(f"tests.{path.stem}" for path in Path(__file__).parent.glob("fix_*.py"))
+pytest.register_assert_rewrite(*pytest_plugins)  # all of them, before one is imported by another

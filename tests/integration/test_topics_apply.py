@@ -4,10 +4,11 @@ import json
 
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import ConfigResource, ResourceType
 
 from cli.topics import specs, topics
 from runtime.kafka import admin
+from runtime.kafka.admin import TopicSpec
 from runtime.settings import KafkaSettings, TopicsSettings
 from schemas.topics import TOPICS, USAGE_EVENTS
 from tests.fix_kafka import KafkaFixture
@@ -91,9 +92,8 @@ def test_another_partition_count_is_refused_and_nothing_is_changed(kafka: KafkaF
 
 def test_one_missing_topic_is_created_beside_the_others(kafka: KafkaFixture) -> None:
     settings = kafka.settings(kafka.topic_prefix())
-    first = NewTopic(settings.topic_prefix + USAGE_EVENTS, num_partitions=4, replication_factor=1)
-    for future in kafka.admin().create_topics([first]).values():
-        future.result()
+    bare = TopicSpec(settings.topic_prefix + USAGE_EVENTS, partitions=4, replication_factor=1, config={})
+    admin.create(kafka.admin(), [bare])
     changes = admin.apply(kafka.admin(), specs(settings, TopicsSettings()))
     created = [change.topic for change in changes if change.action == "create"]
     altered = {change.key for change in changes if change.action == "alter"}
