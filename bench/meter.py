@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Meter:
-    """Started by the first batch, whose own work is left out: connections and caches are warm from then on."""
+    """Starts after the first batch, whose own work is left out: connections and caches are warm then."""
 
     started_s: float | None = None
     cpu_started_s: float = 0.0

@@ -11,7 +11,7 @@ from rater.core.batch import BatchResult, Head
 from rater.core.identity import pack_entry
 from runtime.kafka.topology import describe
 from runtime.settings import KafkaSettings
-from schemas.topics import RATER_STATE, USAGE_CORRECTIONS, USAGE_DELTAS, USAGE_EVENTS
+from schemas.topics import RATER_STATE, USAGE_CORRECTIONS, USAGE_DELTAS, USAGE_EVENTS, producer_limits
 
 _IDS_A_FRAME = 10_000
 _DAY_US = 86_400_000_000
@@ -19,12 +19,14 @@ _DAYS = 30
 
 
 def seed_known(kafka: KafkaSettings, known: int, now_us: int) -> None:
-    """Frames with `known` random ids over the last 30 days, spread over the partitions; positions stay at 0."""
+    """Frames with `known` random ids over the last 30 days, in every partition; positions stay at 0."""
     prefix = kafka.topic_prefix
     names = [prefix + name for name in (USAGE_EVENTS, USAGE_CORRECTIONS, USAGE_DELTAS, RATER_STATE)]
     topology = describe(kafka.client_config(), names)
     log = LogIdentity(topology.cluster_id, *(topology.topic_ids[name] for name in names))
-    producer = Producer(kafka.client_config() | {"queue.buffering.max.messages": 100_000})
+    producer = Producer(
+        kafka.client_config() | producer_limits(USAGE_DELTAS, RATER_STATE) | {"enable.idempotence": True}
+    )
     for partition in range(kafka.partitions):
         head = Head()
         for result in _frames(partition, known // kafka.partitions, now_us):

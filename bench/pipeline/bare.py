@@ -4,6 +4,7 @@ import argparse
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from fastavro import schemaless_reader, schemaless_writer
@@ -17,7 +18,9 @@ TRANSACTION_S = 0.5
 def main() -> None:
     """Copy `--events` events, decoded and encoded again, in transactions of half a second."""
     arguments = _arguments()
-    schema = load_schema(str(Path(__file__).parents[2] / "schemas/avro/ratestream.UsageEvent.avsc"))
+    schema: Any = load_schema(
+        str(Path(__file__).parents[2] / "schemas/avro/ratestream.UsageEvent.avsc")
+    )
     consumer = Consumer(
         {
             "bootstrap.servers": arguments.bootstrap,
@@ -48,42 +51,37 @@ def main() -> None:
     meter.report()
 
 
-def _transaction(consumer: Consumer, producer: Producer, schema: object, target: str) -> int:
+def _transaction(consumer: Consumer, producer: Producer, schema: dict[str, Any], target: str) -> int:
     deadline = time.monotonic() + TRANSACTION_S
     positions: dict[int, int] = {}
     count = 0
     producer.begin_transaction()
     while time.monotonic() < deadline:
         for message in consumer.consume(10_000, 0.05):
-            value = message.value()
+            value, partition, offset = message.value(), message.partition(), message.offset()
+            if message.error() or value is None or partition is None or offset is None:
+                raise SystemExit(f"the bare loop was given {message.error() or 'an empty record'}")
             event = schemaless_reader(io.BytesIO(value[10:]), schema, None)
             out = io.BytesIO(value[:10])
             out.seek(10)
             schemaless_writer(out, schema, event)
             while True:
                 try:
-                    producer.produce(target, out.getvalue(), message.key(), message.partition())
+                    producer.produce(target, out.getvalue(), message.key(), partition)
                     break
                 except BufferError:
                     producer.poll(0.01)
-            positions[message.partition()] = message.offset() + 1
+            positions[partition] = offset + 1
             count += 1
     producer.flush()
     if count:
+        topic = consumer.assignment()[0].topic
         producer.send_offsets_to_transaction(
-            [
-                TopicPartition(message_topic, partition, offset)
-                for message_topic, partition, offset in _named(consumer, positions)
-            ],
+            [TopicPartition(topic, partition, offset) for partition, offset in positions.items()],
             consumer.consumer_group_metadata(),
         )
     producer.commit_transaction()
     return count
-
-
-def _named(consumer: Consumer, positions: dict[int, int]) -> list[tuple[str, int, int]]:
-    topic = consumer.assignment()[0].topic
-    return [(topic, partition, offset) for partition, offset in positions.items()]
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,0 +1,102 @@
+"""`make bench`: figures beside a baseline of the same run, answers checked before timing; JSON out."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.micro import price
+from bench.pipeline.run import database, new_world, run_bare, run_rater
+from cli.stack.local import LocalStack
+from runtime.settings import SettingsLoader
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Run the benchmarks and write their figures."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000, help="events a loop copies or rates")
+    parser.add_argument("--known", type=int, default=1_000_000, help="ids that the rater knows beforehand")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    loader = SettingsLoader.of_process()
+    if not loader.names_endpoint("kafka"):
+        LocalStack(loader.project_dir).up()
+    print("one price ...", flush=True)
+    figures: dict[str, Any] = {"machine": _machine(), "price": price.run()}
+    with tempfile.TemporaryDirectory() as folder:
+        dsn = database(loader)
+        bare, rated, known = [], [], []
+        for number in range(1, arguments.rounds + 1):
+            print(
+                f"round {number}: bare loop, rater, rater with {arguments.known:,} known ids ...", flush=True
+            )
+            world = new_world(loader, dsn, arguments.events, Path(folder))
+            bare.append(run_bare(world))
+            rated.append(run_rater(world))
+            world = new_world(loader, dsn, arguments.events, Path(folder), known=arguments.known)
+            known.append(run_rater(world))
+    figures |= {
+        "bare_loop": bare,
+        "rater": rated,
+        "rater_with_known_ids": known,
+        "known_ids": arguments.known,
+        "rater_to_bare_events_per_s": _ratios(rated, bare, "events_per_s"),
+        "bare_to_rater_cpu": _ratios(bare, rated, "cpu_s_per_million"),
+        "known_to_unknown_events_per_s": _ratios(known, rated, "events_per_s"),
+        "unknown_to_known_cpu": _ratios(rated, known, "cpu_s_per_million"),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _show(figures, path)
+
+
+def _ratios(above: Sequence[dict[str, Any]], below: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
+    """Ratios of the same round: minimum, median, maximum."""
+    values = [round(a[key] / b[key], 3) for a, b in zip(above, below, strict=True)]
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "ratestream": version("ratestream"),
+        "confluent-kafka": version("confluent-kafka"),
+        "fastavro": version("fastavro"),
+        "rocksdict": version("rocksdict"),
+    }
+
+
+def _show(figures: dict[str, Any], path: Path) -> None:
+    for name in ("bare_loop", "rater", "rater_with_known_ids"):
+        runs = figures[name]
+        print(f"\n{name}: events/s, CPU-s a million, peak MiB")
+        for run in runs:
+            print(f"  {run['events_per_s']:>8,}  {run['cpu_s_per_million']:>6}  {run['peak_rss_mib']:>5}")
+    print("\nratios of the same round (min, median, max)")
+    for name in (
+        "rater_to_bare_events_per_s",
+        "bare_to_rater_cpu",
+        "known_to_unknown_events_per_s",
+        "unknown_to_known_cpu",
+    ):
+        ratio = figures[name]
+        print(f"  {name:<32} {ratio['min']:.3f}  {ratio['median']:.3f}  {ratio['max']:.3f}")
+    print("\none price, microseconds (min, median, max)")
+    for name, timed in figures["price"].items():
+        print(f"  {name:<20} {timed['min']:.2f}  {timed['median']:.2f}  {timed['max']:.2f}")
+    print(f"\nwritten to {path}")
+
+
+if __name__ == "__main__":
+    main()
