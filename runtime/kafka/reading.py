@@ -13,17 +13,18 @@ from typing import Any, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from runtime.errors import InfrastructureError
+from runtime.kafka.errors import KafkaUnavailableError
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
 _BATCH = 500
 _WAIT_S = 0.02  # consume() waits this long for a batch that the partition's end leaves unfilled
 _HEALING = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT})  # noqa: SLF001  # public under no other name
+_END_WAIT_MS = 10  # what is asked for is there: only the report of the end would wait, 500 ms by default
 _QUEUED_KIB = 16_384  # read ahead by the client: bounds memory, not progress
 
 
-class ReadFailedError(InfrastructureError):
+class ReadFailedError(KafkaUnavailableError):
     """A partition cannot be read: the broker is away or refuses, the topic or the offset does not exist."""
 
 
@@ -63,6 +64,7 @@ class PartitionReader:
                 "auto.offset.reset": "error",  # an offset that is gone is an error here, never a jump
                 "isolation.level": "read_committed" if committed else "read_uncommitted",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": _END_WAIT_MS,
                 "queued.max.messages.kbytes": _QUEUED_KIB,
             }
         )
