@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Publishing usage events: from files, from request traces; services use the client package instead."""

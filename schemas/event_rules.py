@@ -1,8 +1,8 @@
 """Rules of a decoded UsageEvent beyond its types: lengths, sizes, characters, identity, provider's cost.
 
 Usage quantities are the pricing core's to judge in the rater; producers look at their form before they send
-(`check_usage`). Lengths count characters (Unicode code points). The client package holds a copy of these rules,
-and a test holds the two equal.
+(`check_usage`). Lengths count characters (Unicode code points). The client package holds a copy of these
+rules, and a test holds the two equal.
 """
 
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""What producers touch: Kafka, trace files and the stored runs of a replay."""

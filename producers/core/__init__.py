@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Pure: a trace's rows, and the usage events that they become."""

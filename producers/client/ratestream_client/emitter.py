@@ -195,7 +195,7 @@ class Emitter:
         try:
             self._produce(send)
         except EmitterError:
-            # Any other exception, an interrupt for one, may come after queueing: the event stays accounted for.
+            # Any other exception, say an interrupt, may come after queueing: the event stays counted.
             with self._lock:
                 self._emitted -= 1
                 del self._pending[number]
