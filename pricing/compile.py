@@ -96,16 +96,20 @@ class CardSet:
         self._indexes = tuple(CardIndex(group) for group in cards)
         self._registry = registry
         self._ignored = ignored
+        declared = {key.key for group in cards for card in group for v in card.versions for key in v.context}
+        self._dropped = ignored - declared
         self._memo: dict[tuple[str, str, Context], Timeline[Ladder]] = {}
 
     def timeline(self, provider: str, model: str, context: Context) -> Timeline[Ladder]:
         key = (provider, model, context)
         found = self._memo.get(key)
         if found is None:
-            found = self._resolve(provider, model, context)
+            # Keys that no card reads may have values without end; what they leave is compiled once.
+            read = tuple(sorted(pair for pair in context if pair[0] not in self._dropped))
+            found = self._memo.get((provider, model, read)) or self._resolve(provider, model, read)
             if len(self._memo) >= _MEMO_MAX:
                 self._memo.clear()
-            self._memo[key] = found
+            self._memo[provider, model, read] = self._memo[key] = found
         return found
 
     def _resolve(self, provider: str, model: str, context: Context) -> Timeline[Ladder]:

@@ -68,6 +68,8 @@ class LinePlan(NamedTuple):
     """The templates for one set of leaves, then those of what is counted once per event."""
 
     templates: tuple[LineTemplate, ...]
+    numerators: tuple[int, ...]
+    denominators: tuple[int, ...]
     per_event: int
     all_priced: bool
     currency: str | None
@@ -116,7 +118,14 @@ class CompiledCell:
         once = [meter for meter in COUNTED_PER_EVENT if meter in self._rates and meter not in meters]
         templates = tuple(self._template(meter) for meter in (*meters, *once))
         all_priced = not self.reason and all(template.rate is not None for template in templates)
-        plan = LinePlan(templates, len(once), all_priced, None if self.reason else self._name.currency)
+        plan = LinePlan(
+            templates,
+            tuple(template.numerator for template in templates),
+            tuple(template.denominator for template in templates),
+            len(once),
+            all_priced,
+            None if self.reason else self._name.currency,
+        )
         if len(self._plans) >= _PLANS_MAX:
             self._plans.clear()
         self._plans[meters] = plan

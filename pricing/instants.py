@@ -1,6 +1,7 @@
 """Instants as microseconds since 1970-01-01T00:00:00Z: their text, and the calendar month that holds one."""
 
 from datetime import date
+from functools import lru_cache
 
 DAY_US = 86_400_000_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -25,8 +26,12 @@ def instant_text(instant_us: int) -> str:
 
 def calendar_month(instant_us: int) -> tuple[int, int]:
     """The UTC calendar month [start_us, end_us) that holds the instant."""
-    first = day_of(instant_us).replace(day=1)
-    # A month's first day and 31 days lie in the next month; the month after December 9999 has no first day.
-    following = first.toordinal() + 31
-    next_first = date.fromordinal(following).replace(day=1).toordinal()
-    return (first.toordinal() - _EPOCH_ORDINAL) * DAY_US, (next_first - _EPOCH_ORDINAL) * DAY_US
+    return _month_of_day(instant_us // DAY_US)
+
+
+@lru_cache(maxsize=1024)
+def _month_of_day(day: int) -> tuple[int, int]:
+    first = day_of(day * DAY_US).replace(day=1).toordinal()
+    # The 32nd day of a month lies in the next one.
+    next_first = day_of((first - _EPOCH_ORDINAL + 31) * DAY_US).replace(day=1).toordinal()
+    return (first - _EPOCH_ORDINAL) * DAY_US, (next_first - _EPOCH_ORDINAL) * DAY_US

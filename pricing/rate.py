@@ -6,6 +6,7 @@ gives the same rating.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import mul
 from typing import NamedTuple
 
 from pricing.compile import CompiledBook
@@ -148,15 +149,11 @@ def _side(plan: LinePlan, leaves: list[int]) -> tuple[Side, list[Line]]:
     quantities = leaves + [ATTO] * plan.per_event if plan.per_event else leaves
     if not plan.all_priced:
         return _partial_side(plan, quantities)
-    total = 0
-    lines = []
-    for template, quantity in zip(plan.templates, quantities, strict=True):
-        amount = round_half_even(quantity * template.numerator, template.denominator)
-        total += amount
-        lines.append(Line(template, quantity, amount))
+    amounts = list(map(round_half_even, map(mul, quantities, plan.numerators), plan.denominators))
+    total = sum(amounts)
     if total >= LIMIT:
         raise _overflow(plan, total)
-    return Side("priced", total, plan.currency), lines
+    return Side("priced", total, plan.currency), list(map(Line, plan.templates, quantities, amounts))
 
 
 def _partial_side(plan: LinePlan, quantities: Sequence[int]) -> tuple[Side, list[Line]]:
