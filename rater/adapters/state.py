@@ -23,7 +23,7 @@ from rater.core.lateness import Windows
 
 _LOG = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 _META_KEY = b"meta"
 _CUSTOMERS = "customers"
 _PERIODS = "periods"
@@ -34,8 +34,8 @@ _CACHED_CUSTOMERS_MAX = 200_000
 _LOCKED = "lock hold"  # what RocksDB says of a directory that is open already
 
 
-class _UnreadableError(Exception):
-    """A part of the files cannot be read."""
+class _DamagedError(Exception):
+    """The state holds less than it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,10 @@ class LogIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """How far the state has followed the log.
+    """How far the state has followed the log, and how much it must hold.
 
     coverage_from_us: append time of the oldest frame in it; 0 where that is frame 1; None before any frame.
+    digests: how many each bucket has. customers: how many there are.
     """
 
     log: LogIdentity
@@ -62,6 +63,8 @@ class Meta:
     deltas_next: int = 0
     state_next: int = 0
     coverage_from_us: int | None = None
+    digests: Mapping[int, int] = field(default_factory=dict)
+    customers: int = 0
 
 
 class CustomerEntry(NamedTuple):
@@ -97,7 +100,7 @@ class StateStore:
         except Exception as error:  # RocksDB's errors have no class of their own
             if _LOCKED in str(error):
                 raise
-            _LOG.warning("state %s is damaged, it is restored from the log: %s", path, error)
+            _LOG.warning("state %s is damaged, it is restored from the log: %s", path, str(error))
         if meta is None:
             self.discard(log)
         else:
@@ -139,14 +142,27 @@ class StateStore:
         fields = json.loads(stored)
         fields["head"] = Head(**fields["head"])
         fields["log"] = LogIdentity(**fields["log"])
-        meta = Meta(**fields) if fields["format"] == FORMAT else None
-        if meta is None or meta.log != log:
+        if fields["format"] != FORMAT or fields["log"] != log:
             return None
-        for name in (_CUSTOMERS, _PERIODS):
-            _all_keys(self._families[name])
-        for bucket_us, family in self._digest_families().items():
-            self._filter.add(b"".join(_all_keys(family)), bucket_us)
+        fields["digests"] = {int(bucket_us): count for bucket_us, count in fields["digests"].items()}
+        meta = Meta(**fields)
+        self._check_content(meta)
         return meta
+
+    def _check_content(self, meta: Meta) -> None:
+        """Read every key, fill the filter, and count: an iteration over a damaged file just ends early,
+        a lost manifest loses whole families, and a digest that is not found would be billed again.
+        """
+        self._drop_families(self._digest_families().keys() - meta.digests.keys())
+        families = self._digest_families()
+        for bucket_us, count in meta.digests.items():
+            keys = _keys(families.get(bucket_us))
+            if len(keys) != count:
+                raise _DamagedError(f"{len(keys)} of {count} digests of bucket {bucket_us} are left")
+            self._filter.add(b"".join(keys), bucket_us)
+        customers = len(_keys(self._families[_CUSTOMERS]))
+        if customers != meta.customers:
+            raise _DamagedError(f"{customers} of {meta.customers} customers are left")
 
     def discard(self, log: LogIdentity) -> None:
         """Start again from nothing: the log has it all."""
@@ -239,9 +255,13 @@ class StateStore:
             state_next: where rater.state goes on, if known.
             coverage_from_us: set by the first frame only.
         """
+        counts = dict(self.meta.digests)
+        for bucket_us, packed in effects.digests.items():
+            counts[bucket_us] = counts.get(bucket_us, 0) + len(packed) // ENTRY_BYTES
         meta = replace(
             self.meta,
             head=effects.head,
+            digests=counts,
             deltas_next=self.meta.deltas_next if deltas_next is None else deltas_next,
             state_next=self.meta.state_next if state_next is None else state_next,
             coverage_from_us=(
@@ -259,8 +279,8 @@ class StateStore:
                     packed[start + DIGEST_BYTES : start + ENTRY_BYTES],
                     handle,
                 )
-        entries = self._changed_customers(effects.last_sequences, recorded or {}, recorded_day, at_us)
-        self._write(batch, meta, entries)
+        entries, new = self._changed_customers(effects.last_sequences, recorded or {}, recorded_day, at_us)
+        self._write(batch, replace(meta, customers=meta.customers + new), entries)
         for bucket_us, packed in effects.digests.items():
             digests = b"".join(
                 packed[start : start + DIGEST_BYTES] for start in range(0, len(packed), ENTRY_BYTES)
@@ -279,7 +299,8 @@ class StateStore:
                 max(old.recorded_day, recorded_day),
                 old.last_frame_us,
             )
-        self._write(WriteBatch(raw_mode=True), self.meta, entries)
+        meta = replace(self.meta, customers=self.meta.customers + len(entries) - len(known))
+        self._write(WriteBatch(raw_mode=True), meta, entries)
 
     def set_head(self, head: Head) -> None:
         """Take a head whose frames have all expired."""
@@ -287,9 +308,8 @@ class StateStore:
 
     def set_positions(self, *, deltas_next: int, state_next: int) -> None:
         """Remember where the log goes on."""
-        self._write(
-            WriteBatch(raw_mode=True), replace(self.meta, deltas_next=deltas_next, state_next=state_next), {}
-        )
+        meta = replace(self.meta, deltas_next=deltas_next, state_next=state_next)
+        self._write(WriteBatch(raw_mode=True), meta, {})
 
     def drop_expired(self) -> list[int]:
         """Drop whole buckets of digests that nothing can repeat any more. Returns their starts."""
@@ -299,17 +319,18 @@ class StateStore:
             for bucket_us in self._digest_families()
             if self._windows.bucket_expired(bucket_us, highest_us)
         ]
-        for bucket_us in expired:
-            name = f"{_DIGESTS}{bucket_us}"
-            del self._families[name], self._handles[name]
-            self._db.drop_column_family(name)
         if expired:
+            kept = {bucket_us: n for bucket_us, n in self.meta.digests.items() if bucket_us not in expired}
+            # First: a family that the meta does not name is dropped at the next opening.
+            self._write(WriteBatch(raw_mode=True), replace(self.meta, digests=kept), {})
+            self._drop_families(expired)
             self._filter.drop_expired(lambda bucket_us: self._windows.bucket_expired(bucket_us, highest_us))
         return expired
 
     def _changed_customers(
         self, last_sequences: Mapping[str, int], recorded: Mapping[str, int], day: int, at_us: int
-    ) -> dict[str, CustomerEntry]:
+    ) -> tuple[dict[str, CustomerEntry], int]:
+        """The entries to write, and how many of them are new."""
         touched = list(last_sequences.keys() | recorded.keys())
         known = self.customers(touched)
         entries = {}
@@ -322,7 +343,7 @@ class StateStore:
                 day if customer_id in recorded else old.recorded_day,
                 at_us if in_frame else old.last_frame_us,
             )
-        return entries
+        return entries, len(entries) - len(known)
 
     def _write(self, batch: WriteBatch, meta: Meta, entries: Mapping[str, CustomerEntry]) -> None:
         handle = self._handles[_CUSTOMERS]
@@ -332,6 +353,12 @@ class StateStore:
         self._db.write(batch)
         self.meta = meta
         self._customers_cache.update(entries)
+
+    def _drop_families(self, buckets: Iterable[int]) -> None:
+        for bucket_us in buckets:
+            name = f"{_DIGESTS}{bucket_us}"
+            del self._families[name], self._handles[name]
+            self._db.drop_column_family(name)
 
     def _ensure_digest_family(self, bucket_us: int) -> None:
         name = f"{_DIGESTS}{bucket_us}"
@@ -361,22 +388,8 @@ def _look_up(family: Rdict | None, keys: Sequence[bytes], found: dict[bytes, Kno
     return missing
 
 
-def _all_keys(family: Rdict) -> list[bytes]:
-    """Every key of a family.
-
-    An iteration over a damaged block just ends there, and a digest that is not found is billed again.
-
-    Raises:
-        _UnreadableError: it ended before the last key.
-    """
-    keys = [_bytes(key) for key in family.keys()]  # noqa: SIM118 - not a dict
-    last = family.iter()
-    last.seek_to_last()
-    last.status()
-    end = last.key() if last.valid() else None
-    if end != (keys[-1] if keys else None):
-        raise _UnreadableError(f"only {len(keys)} keys of a column family can be read")
-    return keys
+def _keys(family: Rdict | None) -> list[bytes]:
+    return [] if family is None else [_bytes(key) for key in family.keys()]  # noqa: SIM118 - not a dict
 
 
 def _bytes(key: object) -> bytes:
