@@ -79,6 +79,12 @@ def _follow(  # noqa: PLR0917 - as restore
     bounds: LogBounds,
     between_frames: Callable[[], None],
 ) -> Head:
+    if store.meta.deltas_next > bounds.deltas_to or store.meta.state_next > bounds.state_to:
+        raise FrameError(
+            f"the local state has followed usage.deltas to {store.meta.deltas_next} and rater.state to "
+            f"{store.meta.state_next}, but they end at {bounds.deltas_to} and {bounds.state_to}: the broker "
+            "has lost committed records; delete the local state to go on from what is left"
+        )
     named = _read_state(
         store,
         reader.read(topics.state, partition, max(store.meta.state_next, bounds.state_from), bounds.state_to),

@@ -17,6 +17,8 @@ from rater.core.rows import CustomerDelta
 
 Event = Mapping[str, Any]
 
+_KEY_SHOWN_BYTES_MAX = 128
+
 
 class Record(NamedTuple):
     """An input record. Times in microseconds; first_append_us only where the record is a replay."""
@@ -217,10 +219,12 @@ class PartitionBatch:
     def _check_route(self, record: Record, customer_id: str) -> None:
         key = customer_id.encode()
         if record.key != key:
+            # Shown in part: a key may be as long as a record, and its escaped form four times that.
+            shown = None if record.key is None else record.key[:_KEY_SHOWN_BYTES_MAX]
             raise Reject(
                 "misrouted",
                 "customer_id",
-                f"the record's key is {record.key!r}, its customer {customer_id!r}",
+                f"the record's key is {shown!r}, its customer {customer_id!r}",
             )
         expected = self._tools.partition_of(key)
         if expected != self._result.partition:
