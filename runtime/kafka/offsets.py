@@ -13,7 +13,7 @@ from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin import OffsetSpec as _OffsetSpec  # type: ignore[attr-defined]  # public, missing in the stubs
 
-from runtime.errors import InfrastructureError
+from runtime.kafka.errors import KafkaUnavailableError
 
 TopicAndPartition = tuple[str, int]
 Which = Literal["earliest", "latest"]
@@ -30,7 +30,7 @@ class Isolation(Enum):
     UNCOMMITTED = IsolationLevel.READ_UNCOMMITTED
 
 
-class OffsetsUnknownError(InfrastructureError):
+class OffsetsUnknownError(KafkaUnavailableError):
     """The broker did not tell an offset: it is away, or the topic or partition does not exist."""
 
 

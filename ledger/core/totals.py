@@ -1,0 +1,62 @@
+"""What was counted and summed by reading rated records, exact, for the report."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledger.core.amounts import atto, plain
+from ledger.core.model import RatedRecord
+
+_UNPRICED = frozenset({"unpriced", "partial"})
+BREAKDOWNS = ("model", "product", "customer")
+
+
+@dataclass(slots=True)
+class Sums:
+    """Events and amounts (times 10**18, by currency) of one group."""
+
+    events: int = 0
+    cost: Counter[str] = field(default_factory=Counter)
+    price: Counter[str] = field(default_factory=Counter)
+    unpriced_cost_events: int = 0
+    unpriced_price_events: int = 0
+
+    def add(self, record: RatedRecord) -> None:
+        self.events += record.rating["leg"] == "original"
+        for side, sums in (("cost", self.cost), ("price", self.price)):
+            rated = record.rating[side]
+            if rated["amount"] is not None:
+                sums[rated["currency"]] += atto(rated["amount"])
+        self.unpriced_cost_events += record.rating["cost"]["status"] in _UNPRICED
+        self.unpriced_price_events += record.rating["price"]["status"] in _UNPRICED
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "events": self.events,
+            "cost": {currency: plain(amount) for currency, amount in sorted(self.cost.items())},
+            "price": {currency: plain(amount) for currency, amount in sorted(self.price.items())},
+            "unpriced_cost_events": self.unpriced_cost_events,
+            "unpriced_price_events": self.unpriced_price_events,
+        }
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts and sums of everything verified."""
+
+    received: int = 0
+    rated: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    corrections: int = 0
+    rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    sums: Sums = field(default_factory=Sums)
+    by: dict[str, dict[str, Sums]] = field(default_factory=lambda: {name: {} for name in BREAKDOWNS})
+
+    def add(self, record: RatedRecord) -> None:
+        event = record.event
+        model = event["billed_model"] or event["served_model"] or event["requested_model"]
+        groups = {"model": model, "product": event["product"], "customer": event["customer_id"]}
+        self.sums.add(record)
+        for name, value in groups.items():
+            self.by[name].setdefault(value or "(none)", Sums()).add(record)
