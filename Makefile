@@ -3,41 +3,56 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: setup demo test test-fault bench lint types imports fmt lock clean
+# An environment holds absolute paths: one that was made elsewhere (a moved or copied checkout) is made again.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(STAMP))
+endif
 
-setup: $(STAMP)
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fault bench lint types imports fmt lock
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with the ratestream command in it
 
 $(STAMP): requirements/dev.txt pyproject.toml producers/client/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Ratestream needs Python 3.11 or newer, found " + sys.version)'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python cannot make environments: install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e producers/client -e .
-	@touch $(STAMP)
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation -e producers/client -e .
+	@echo '$(CURDIR)' > $(STAMP)
 
-demo: setup
+demo: setup ## run the main job on the local stack and prove the result
 	$(BIN)/ratestream demo
 
-test: lint types imports
+test: lint types imports ## lint, types, import rules and all tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow"
 
-test-fault: setup
+test-fault: setup ## the whole fault matrix: kills, pauses and aborts real processes
 	$(BIN)/python -m pytest tests/fault
 
-bench: setup
+bench: setup ## measure, answers checked first; writes bench/results
 	$(BIN)/python -m bench
 
-lint: setup
+lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup
+types: setup ## mypy, strict
 	$(BIN)/mypy
 
-imports: setup
+imports: setup ## import-linter: the arrows between packages
 	$(BIN)/lint-imports
 
-fmt: setup
+fmt: setup ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+lock: ## pin requirements anew with uv: exact versions and hashes, no download addresses
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 --extra stack --extra dev --no-emit-package ratestream-client \
+	  pyproject.toml -o requirements/dev.txt

@@ -5,6 +5,8 @@ does not answer fails the tests that need it: nothing is skipped.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from cli.stack.kafka import VERSION
 from cli.stack.local import LocalStack
 from cli.stack.place import Place, PostgresPlace
+from cli.stack.process import StackError, locked
 from runtime.settings import SettingsLoader, process_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,14 +37,24 @@ def local_stack() -> Iterator[LocalStack]:
 
 
 @pytest.fixture(scope="session")
-def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A second stack, of a project of its own, that a test may kill, stop and reset."""
+def own_stack() -> Iterator[LocalStack]:
+    """A second stack, of a project of its own, that a test may kill, stop and reset.
+
+    Its folder is the first that no other session holds, so the next session clears up what a killed one left.
+    """
     checkout = LocalStack(ROOT)
     checkout.kafka.fetch()
-    stack = LocalStack(tmp_path_factory.mktemp("own-stack"), checkout.place.jars)
-    stack.up()
-    yield stack
-    stack.reset()
+    with ExitStack() as held:
+        for number in count():
+            folder = checkout.place.root / "own-stacks" / str(number)
+            with suppress(StackError):
+                held.enter_context(locked(folder / "session.lock", 0, "another session's"))
+                break
+        stack = LocalStack(folder, checkout.place.jars)
+        stack.reset()
+        stack.up()
+        yield stack
+        stack.reset()
 
 
 def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:
@@ -54,9 +67,11 @@ def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:
         lines.append("Kafka: as the settings say" if own else f"Kafka {VERSION}: the local stack")
     if needed & {"postgres", "postgres_server"}:
         own = loader.names_endpoint("postgres")
-        lines.append("PostgreSQL: as the settings say" if own else f"{_postgres_version()}: the local stack")
+        lines.append(
+            "PostgreSQL: as the settings say" if own else f"PostgreSQL {_version()}: the local stack"
+        )
     return lines
 
 
-def _postgres_version() -> str:
-    return PostgresPlace.of(Place(ROOT)).run("postgres", "--version").strip().removeprefix("postgres ")
+def _version() -> str:
+    return PostgresPlace.of(Place(ROOT)).run("postgres", "--version").split()[-1]

@@ -177,6 +177,7 @@ class Kafka:
         return [
             str(_java_program()),
             "-XX:+UseSerialGC",
+            "-XX:+ExitOnOutOfMemoryError",
             f"-Djava.io.tmpdir={temporary}",
             f"-Dlog4j2.configurationFile={self.place.kafka / 'log4j2.properties'}",
             "-cp",

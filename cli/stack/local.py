@@ -15,7 +15,7 @@ from cli.stack import ports
 from cli.stack.kafka import PARTITIONS, VERSION, Kafka
 from cli.stack.place import Place
 from cli.stack.postgres import Postgres
-from cli.stack.process import locked
+from cli.stack.process import StackError, locked
 from runtime import probe
 
 PORT_NAMES = ["kafka", "controller", "postgres"]
@@ -58,18 +58,27 @@ class LocalStack:
         """
         with self._alone():
             self.kafka.fetch(lambda done, of: progress(f"Kafka's jars: {done} of {of} fetched and checked"))
-            chosen = self._ports()
-            self._write(chosen, up=False)
             progress("starting Kafka and PostgreSQL")
-            with ThreadPoolExecutor(max_workers=2) as pool:
-                starts = [
-                    pool.submit(self.kafka.start, chosen["kafka"], chosen["controller"]),
-                    pool.submit(self.postgres.start, chosen["postgres"]),
-                ]
-            for start in starts:
-                start.result()
-            self._write(chosen, up=True)
+            chosen = self._ports()
+            try:
+                self._start(chosen)
+            except StackError:
+                again = self._ports()
+                if again == chosen:
+                    raise
+                self._start(again)  # somebody took a port between the choice and the start
         return self.status()
+
+    def _start(self, chosen: dict[str, int]) -> None:
+        self._write(chosen, up=False)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            starts = [
+                pool.submit(self.kafka.start, chosen["kafka"], chosen["controller"]),
+                pool.submit(self.postgres.start, chosen["postgres"]),
+            ]
+        for start in starts:
+            start.result()
+        self._write(chosen, up=True)
 
     def down(self, progress: Progress = _silent) -> dict[str, Any]:
         """Stop both; the data stays."""

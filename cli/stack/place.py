@@ -84,6 +84,10 @@ class PostgresPlace:
         place.root.mkdir(parents=True, exist_ok=True)
         if not _reaches(user, programs / "postgres"):
             programs = _copied(programs.parent, place.outside) / "bin"
+            if not _reaches(user, programs / "postgres"):
+                raise StackError(
+                    f"{UNPRIVILEGED} cannot execute {programs}/postgres: is {OUTSIDE} mounted noexec?"
+                )
         home = place.root if _reaches(user, place.root) else _owned(place.outside)
         return cls(programs, _made(home / "postgres", user) / "data", user)
 
@@ -164,6 +168,8 @@ def _copied(installation: Path, outside: Path) -> Path:
             shutil.rmtree(older)
         partial = outside / "pginstall-partial"
         shutil.copytree(installation, partial, symlinks=True)
-        partial.chmod(0o755)
+        for path in (partial, *partial.rglob("*")):  # whatever umask it was installed under
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         partial.rename(target)
     return target

@@ -5,7 +5,6 @@ import secrets
 import shutil
 import signal
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from cli.stack.place import ENVIRONMENT, Place, PostgresPlace
@@ -38,8 +37,9 @@ class Postgres:
     def service(self) -> Service:
         return self.place.service("postgres")
 
-    @cached_property
+    @property
     def home(self) -> PostgresPlace:
+        """Where it lives; made where it is missing, as after `reset`."""
         return PostgresPlace.of(self.place)
 
     def alive(self) -> bool:
@@ -60,14 +60,18 @@ class Postgres:
             StackError: it did not answer within a minute.
         """
         if not self.alive():
-            if not (self.home.data / "PG_VERSION").exists() or not self.place.dsn_file.exists():
-                self._initialise()
+            home = self.home
+            if not home.data.exists():
+                self._initialise(home)
+            if not self.place.dsn_file.exists():
+                raise StackError(f"{self.place.dsn_file} is gone, and with it the password to {home.data}")
             self._write_dsn(port)
-            self._forget_dead_owner()
+            # The server's own pid file: none runs, and its number may be somebody else's by now.
+            (home.data / "postmaster.pid").unlink(missing_ok=True)
             settings = _SETTINGS | {"port": str(port)}
-            command = [str(self.home.programs / "postgres"), "-D", str(self.home.data)]
+            command = [str(home.programs / "postgres"), "-D", str(home.data)]
             command += [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-            self.service.start(command, ENVIRONMENT, self.home.data, self.home.user)
+            self.service.start(command, ENVIRONMENT, home.data, home.user)
         answered = wait_until(lambda: self.ready() or not self.alive(), READY_S)
         if not answered or not self.alive():
             raise StackError(
@@ -89,16 +93,19 @@ class Postgres:
             shutil.rmtree(self.place.outside)
         self.place.dsn_file.unlink(missing_ok=True)
 
-    def _initialise(self) -> None:
+    def _initialise(self, home: PostgresPlace) -> None:
         """Make an empty database cluster; one that was cut short in the making is made again."""
-        home = self.home
-        shutil.rmtree(home.data, ignore_errors=True)
+        for older in home.data.parent.glob("data*"):
+            shutil.rmtree(older)
+        fresh = home.data.with_name(
+            f"data-{secrets.token_hex(4)}"
+        )  # no other initdb, left by a kill, works there
         password = secrets.token_urlsafe(24)
         given = _write_private(home.data.parent / "password", password, home.user)
         try:
             home.run(
                 "initdb",
-                f"--pgdata={home.data}",
+                f"--pgdata={fresh}",
                 f"--username={OWNER}",
                 f"--pwfile={given}",
                 "--auth=scram-sha-256",
@@ -110,14 +117,11 @@ class Postgres:
         finally:
             given.unlink()
         _write_private(self.place.dsn_file, f"postgresql://{OWNER}:{password}@127.0.0.1:0/{DATABASE}", None)
+        fresh.rename(home.data)
 
     def _write_dsn(self, port: int) -> None:
         head, _, _ = self.dsn().rpartition(":")
         _write_private(self.place.dsn_file, f"{head}:{port}/{DATABASE}", None)
-
-    def _forget_dead_owner(self) -> None:
-        """Remove the server's own pid file: none runs, and its number may be somebody else's by now."""
-        (self.home.data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _write_private(path: Path, text: str, user: tuple[int, int] | None) -> Path:

@@ -22,6 +22,7 @@ from runtime.errors import InfrastructureError
 
 POLL_S = 0.05
 LAUNCH_S = 20
+LOG_BYTES_MAX = 20_000_000
 
 
 class StackError(InfrastructureError):
@@ -94,6 +95,8 @@ class Service:
         """
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        if self.log_file.exists() and self.log_file.stat().st_size > LOG_BYTES_MAX:
+            self.log_file.replace(self.log_file.with_suffix(".log.1"))
         owner = "-" if user is None else f"{user[0]}:{user[1]}"
         launcher = [sys.executable, "-I", launch.__file__, str(self.pid_file), owner, str(directory)]
         with self.lock_file.open("a") as lock, self.log_file.open("ab") as log:
