@@ -11,7 +11,7 @@ import json
 import types
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pricing.cards import (
     Assignment,
@@ -32,7 +32,7 @@ D = TypeVar("D")
 
 def canonical_json(content: BookContent) -> str:
     """The one text of this content: sorted keys, no blanks, lists in the order of `in_order`."""
-    return json.dumps(_plain(in_order(content)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(plain(in_order(content)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def content_hash(text: str) -> str:
@@ -141,15 +141,16 @@ def _thresholds_in_order(thresholds: Thresholds) -> Thresholds:
     return dataclasses.replace(thresholds, steps=tuple(steps))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Dataclasses as JSON values, without what equals its default."""
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         result = {}
         for name, default in _defaults(type(value)):
             item = getattr(value, name)
             if item != default:
-                result[name] = _plain(item)
+                result[name] = plain(item)
         return result
     return value
 
@@ -159,7 +160,7 @@ def _defaults(cls: type) -> tuple[tuple[str, object], ...]:
     return tuple((field.name, field.default) for field in dataclasses.fields(cls))
 
 
-def _build(cls: type[D], data: object, where: str) -> D:
+def _build(cls: Callable[..., D], data: object, where: str) -> D:
     if not isinstance(data, dict):
         raise BookInvalidError(where, cls.__name__, data, "must be an object")
     readers = _readers(cls)
@@ -194,8 +195,7 @@ def _reader(hint: Any) -> Callable[[Any, str], Any]:
     if origin is Literal:
         return lambda value, where: _read_literal(arguments, value, where)
     if dataclasses.is_dataclass(hint):
-        dataclass_type: type = hint
-        return lambda value, where: _build(dataclass_type, value, where)
+        return lambda value, where: _build(cast("Callable[..., Any]", hint), value, where)
     return lambda value, where: _read_scalar(hint, value, where)
 
 

@@ -32,6 +32,7 @@ from pricing.errors import UsageError
 from pricing.meters import MeterDefinition
 from pricing.money import format_atto, parse_decimal
 from rate_book.content import in_order
+from rate_book.dimensions import DIMENSION_FIELDS
 from rate_book.errors import BookInvalidError
 from rate_book.fields import Fields
 from rate_book.yaml_text import read_yaml
@@ -65,10 +66,11 @@ def load_book(paths: Sequence[Path], *, providers: Iterable[str] | None = None) 
         BookInvalidError: with file, card, field, value and rule.
     """
     wanted = None if providers is None else {name.lower() for name in providers}
+    shipped_lists, _ = shipped_books()
     parts = _Parts()
     for path in paths:
         for file in _files(path):
-            if wanted is not None and file.parent.name == "providers" and file.stem.lower() not in wanted:
+            if wanted is not None and path == shipped_lists and file.stem not in wanted:
                 continue
             _load_file(file, parts)
     if len(parts.settings) > 1:
@@ -251,8 +253,14 @@ def _assignment(fields: Fields) -> Assignment:
 
 def _settings(fields: Fields) -> BookContent:
     with fields.inside():
+        dimensions = fields.texts("dimensions") if fields.has("dimensions") else DEFAULT_DIMENSIONS
+        for name in dimensions:
+            if name != "model" and name not in DIMENSION_FIELDS:
+                raise fields.refuse(
+                    "dimensions", name, f"must be model or one of {', '.join(sorted(DIMENSION_FIELDS))}"
+                )
         return BookContent(
-            dimensions=fields.texts("dimensions") if fields.has("dimensions") else DEFAULT_DIMENSIONS,
+            dimensions=dimensions,
             context_ignored=fields.texts("context_ignored"),
             meters=tuple(_meter(item) for item in fields.children("meters", "meter")),
         )

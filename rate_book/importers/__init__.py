@@ -1,0 +1,1 @@
+"""Importers: somebody else's price list into provider files of a book."""
