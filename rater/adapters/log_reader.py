@@ -25,7 +25,7 @@ class CoverageError(Exception):
     exit_code = 3  # of the process: see runtime.errors
 
 
-class _FramesMissingError(Exception):
+class _FramesMissingError(FrameError):
     """Frames between the local state and the oldest one on the topic are gone: the local state is useless."""
 
 
@@ -111,24 +111,22 @@ def _follow(  # noqa: PLR0917 - as restore
 def _read_state(store: StateStore, records: Iterator[Record], topics: LogTopics) -> Head | None:
     """Apply customers' records; return the newest head, if there is one."""
     head = None
-    customers: dict[str, int] = {}
-    day = 0
+    customers: dict[str, tuple[int, int]] = {}
     for record in records:
         key, value = record.key or b"", record.value
-        day = max(day, record.timestamp_us // _DAY_US)
         if key == HEAD_KEY:
             head = _head(CODEC.decode("PartitionHead", value), topics)
         elif key.startswith(CUSTOMER_PREFIX):
             state = CODEC.decode("CustomerState", value)
-            customers[state["customer_id"]] = state["last_seq"]
+            customers[state["customer_id"]] = state["last_seq"], record.timestamp_us // _DAY_US
             if len(customers) >= _CUSTOMERS_A_WRITE:
-                store.apply_records(customers, recorded_day=day)
+                store.apply_records(customers)
                 customers = {}
         else:
             raise FrameError(
                 f"rater.state: key {key!r} is not one that this version writes: a newer rater has run"
             )
-    store.apply_records(customers, recorded_day=day)
+    store.apply_records(customers)
     return head
 
 

@@ -287,11 +287,11 @@ class StateStore:
             )
             self._filter.add(digests, bucket_us)
 
-    def apply_records(self, last_sequences: Mapping[str, int], *, recorded_day: int) -> None:
-        """Apply customers' records read back from rater.state. A frame may know a later sequence."""
+    def apply_records(self, records: Mapping[str, tuple[int, int]]) -> None:
+        """Apply customers' records (last sequence, day) read back from rater.state. A frame may know more."""
         entries = {}
-        known = self.customers(list(last_sequences))
-        for customer_id, sequence in last_sequences.items():
+        known = self.customers(list(records))
+        for customer_id, (sequence, recorded_day) in records.items():
             old = known.get(customer_id, CustomerEntry(0, 0, 0, 0))
             entries[customer_id] = CustomerEntry(
                 max(old.last_seq, sequence),
