@@ -34,7 +34,6 @@ USAGE, INFRASTRUCTURE, BUG = 2, 3, 70
 # for their sake. A class that has an `exit_code` of its own needs no entry.
 _EXIT_CODES = {
     "cimpl.KafkaException": INFRASTRUCTURE,
-    "confluent_kafka.error._KafkaClientError": INFRASTRUCTURE,
     "psycopg.OperationalError": INFRASTRUCTURE,
     "schemas.errors.WireError": USAGE,
     "pricing.errors.UsageError": USAGE,
@@ -70,7 +69,7 @@ def _unavailable(name: str, reason: str) -> click.Command:
     @click.command(name, context_settings={"ignore_unknown_options": True}, add_help_option=False)
     @click.argument("rest", nargs=-1)
     def unavailable(rest: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever is given, it cannot run
-        raise click.ClickException(f"`ratestream {name}` is not available here: {reason}")
+        raise click.UsageError(f"`ratestream {name}` is not available here: {reason}")
 
     unavailable.short_help = f"(not available: {reason})"
     return unavailable

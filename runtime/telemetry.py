@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
-_NAMES: Final = "password|passwd|secret|token"
+_NAMES: Final = "password|passwd|secret|api_key"
 _SECRETS: Final = (
     re.compile(r"(?P<keep>://[^\s:/@]*:)[^\s@]+(?=@)"),  # postgresql://user:secret@host
     re.compile(rf"(?P<keep>\b[\w.-]*(?:{_NAMES})[\w.-]*['\"]?\s*[=:]\s*['\"]?)[^\s'\",;}}]+", re.IGNORECASE),
