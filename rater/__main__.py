@@ -89,7 +89,9 @@ def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
     clock = SystemClock()
     windows = windows_of(window_settings)
     names = topic_names(kafka.topic_prefix)
-    slot = take_slot(settings.state_dir or loader.state_dir / "rater", settings.slot)
+    # A relative directory is the project's, not that of whoever starts the rater.
+    state_dir = loader.project_dir / (settings.state_dir or loader.state_dir / "rater")
+    slot = take_slot(state_dir, settings.slot)
     stack.callback(slot.release)
     process = f"{kafka.topic_prefix}rater-{slot.number}"
     config = client_config(kafka, process)

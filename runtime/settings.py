@@ -95,6 +95,8 @@ class KafkaSettings(Section):
             "ssl.certificate.location": self.ssl_certificate_location,
             "ssl.key.location": self.ssl_key_location,
             "ssl.key.password": self.ssl_key_password,
+            # librdkafka's information lines are about its own housekeeping: warnings and worse are enough.
+            "log_level": "5",
         }
         return {
             key: value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -16,6 +16,8 @@ from confluent_kafka.admin import OffsetSpec as _OffsetSpec  # type: ignore[attr
 from runtime.kafka.errors import KafkaUnavailableError
 
 TopicAndPartition = tuple[str, int]
+AdminOrConfig = AdminClient | Mapping[str, Any]
+"""A client to ask again and again, or the settings to make one for a single question."""
 Which = Literal["earliest", "latest"]
 
 _REQUEST_TIMEOUT_S = 15.0
@@ -35,7 +37,7 @@ class OffsetsUnknownError(KafkaUnavailableError):
 
 
 def list_offsets(
-    admin_or_conf: AdminClient | Mapping[str, Any],
+    admin_or_conf: AdminOrConfig,
     topic_partitions: Iterable[TopicAndPartition],
     which: Which,
     isolation: Isolation = Isolation.UNCOMMITTED,

@@ -1,0 +1,196 @@
+"""`ratestream demo`: one command from nothing to a verified bill."""
+
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from cli.demo.progress import HeadWatch
+from cli.demo.raters import Raters
+from cli.demo.summary import render, summary_record
+from cli.demo.traffic import Plan, plan
+from cli.demo.world import World, make_world
+from cli.stack.local import LocalStack
+from ledger.service import verify
+from ledger.settings import LedgerSettings
+from producers.adapters.publisher import Publisher
+from producers.adapters.trace_files import load_traces, shipped_names
+from producers.core.trace_events import ASSIGNED, trace_events
+from producers.service import default_start_us
+from producers.settings import ProducersSettings
+from runtime.clock import Clock, SystemClock
+from runtime.errors import InfrastructureError
+from runtime.settings import SettingsLoader, process_environment
+
+_RATERS = 2
+_BURST = 500
+_LOOK_S = 0.2
+_KILL_PART = 8  # a rater is killed when one event in so many is covered
+_STALLED_S = 90.0
+_SILENT_STEP = 5_000  # a line for each so many events where no terminal shows a bar
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def demo(*, as_json: bool) -> None:
+    """Rate 28,185 real LLM requests and prove that nothing was lost or billed twice.
+
+    Starts the local stack if no other is named, publishes two real traces as usage events (with duplicates
+    and bad events on purpose), rates them with two raters, kills one of them on the way, and verifies. The
+    summary is left in .ratestream/demo/summary.json.
+
+    Example: ratestream demo
+    """
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
+    loader = SettingsLoader.of_process()
+    _say("1/5 Kafka and PostgreSQL")
+    if not (loader.names_endpoint("kafka") and loader.names_endpoint("postgres")):
+        LocalStack(loader.project_dir).up(lambda step: _say(f"    {step}"))
+    traces = load_traces(shipped_names())
+    start_us = default_start_us(traces, clock)
+    events = list(trace_events(traces, start_us))
+    change_us = events[len(events) // 2]["event_time_us"]
+    _say("2/5 topics, and a rate book whose prices change inside the trace")
+    world = make_world(loader, change_us)
+    planned = plan(events, clock.now_us())
+    _say(f"3/5 publishing and rating {planned.received:,} messages\n    {ASSIGNED}")
+    killed_at = _publish_and_rate(world, planned, clock)
+    _say("4/5 verifying")
+    demo_loader = SettingsLoader(world.directory, world.environment(process_environment()))
+    report = _verified(demo_loader).as_json()
+    summary = summary_record(
+        report,
+        {
+            "wall_s": round(clock.monotonic_s() - started_s, 1),
+            "as_planned": _as_planned(report, planned),
+            "price_change_at": datetime.fromtimestamp(change_us // 1_000_000, UTC).isoformat(),
+            "events_before_change": sum(event["event_time_us"] < change_us for event in events),
+            "events_after_change": sum(event["event_time_us"] >= change_us for event in events),
+            "covered_at_kill": killed_at,
+            "assigned": ASSIGNED,
+        },
+    )
+    (world.directory / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    _say("5/5 done")
+    click.echo(json.dumps(summary) if as_json else render(summary))
+    if not as_json:
+        click.echo(
+            "\nThe stack is still up and the data is there. Look closer:\n"
+            "  export RATESTREAM_PROJECT_DIR=.ratestream/demo\n"
+            "  .venv/bin/ratestream verify          .venv/bin/ratestream rejected list\n"
+            "Stop it with: .venv/bin/ratestream stack down (without that variable)"
+        )
+    if not (summary["verified"] and summary["as_planned"]):
+        sys.exit(1)
+
+
+def _publish_and_rate(world: World, planned: Plan, clock: Clock) -> int:
+    """Publish while raters rate; returns how many events were covered when one was killed."""
+    raters = Raters(_RATERS, world.environment(process_environment()), world.directory)
+    watch = HeadWatch(world.kafka)
+    flow = _Flow(raters, watch, _Bars(planned.received), kill_at=planned.received // _KILL_PART)
+    raters.start()
+    try:
+        publisher = Publisher(world.kafka, ProducersSettings())
+        for number, message in enumerate(planned.messages, start=1):
+            publisher.send(message.key, message.value)
+            if number % _BURST == 0:
+                flow.look(number)
+        report = publisher.finish()
+        if report.unacknowledged:
+            raise InfrastructureError(f"{len(report.unacknowledged)} events were not acknowledged by Kafka")
+        progress_s = clock.monotonic_s()
+        while (before := flow.covered) < planned.received:
+            if flow.look(planned.received) > before:
+                progress_s = clock.monotonic_s()
+            elif clock.monotonic_s() - progress_s > _STALLED_S:
+                raise InfrastructureError(
+                    f"no progress for {_STALLED_S:g} s: see {world.directory}/rater-*.log"
+                )
+            publisher.wait(_LOOK_S)
+    finally:
+        flow.bars.close()
+        watch.close()
+        raters.stop()
+    return flow.killed_at
+
+
+@dataclass(slots=True)
+class _Flow:
+    """What is looked at again and again while events flow."""
+
+    raters: Raters
+    watch: HeadWatch
+    bars: "_Bars"
+    kill_at: int
+    covered: int = 0
+    killed_at: int = 0
+
+    def look(self, published: int) -> int:
+        """Show progress, kill the first rater once, keep the others alive. Returns the events covered."""
+        self.covered = self.watch.covered()
+        self.bars.show(published, self.covered)
+        if not self.killed_at and self.covered >= self.kill_at:
+            self.raters.kill(0)
+            self.killed_at = self.covered
+            self.bars.say(f"    rater 0 killed with SIGKILL after {self.covered:,} events; starting it again")
+        self.raters.keep_alive()
+        return self.covered
+
+
+class _Bars:
+    """Published and rated: two bars on a terminal, now and then a line elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        terminal = sys.stderr.isatty()
+        self._published = tqdm(total=total, desc="    published", unit="", disable=not terminal)
+        self._rated = tqdm(total=total, desc="    rated    ", unit="", disable=not terminal)
+        self._terminal = terminal
+        self._told = 0
+
+    def show(self, published: int, rated: int) -> None:
+        """Bring both up to date."""
+        self._published.update(published - self._published.n)
+        self._rated.update(rated - self._rated.n)
+        if not self._terminal and published + rated - self._told >= _SILENT_STEP:
+            self._told = published + rated
+            _say(f"    published {published:,}, rated {rated:,}")
+
+    def say(self, text: str) -> None:
+        """A line beside the bars."""
+        tqdm.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """End both."""
+        self._published.close()
+        self._rated.close()
+
+
+def _verified(loader: SettingsLoader) -> Any:
+    terminal = sys.stderr.isatty()
+    with tqdm(total=None, desc="    records", unit="", disable=not terminal) as bar:
+        return verify(LedgerSettings.load(loader), progress=partial(_advance, bar))
+
+
+def _advance(bar: Any, done: int, of: int) -> None:
+    bar.total = of
+    bar.update(done)
+
+
+def _as_planned(report: dict[str, Any], planned: Plan) -> bool:
+    """What was published is what came out: counts by kind, rejects by reason."""
+    return (
+        (report["received"], report["rated"], report["duplicates"], report["pending"])
+        == (planned.received, planned.rated, planned.duplicates, 0)
+    ) and Counter(report["rejected_by_reason"]) == planned.rejected
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,99 @@
+"""What the demo publishes: a real trace as usage events, some twice, and events that must be rejected."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.codec import CODEC
+
+REPEATED_EVERY = 40
+UNPRICED = 5
+_UNKNOWN = "house-model-7"
+_DAY_US = 86_400_000_000
+_HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message for usage.events: the key, the value, and why it must be rejected, if it must."""
+
+    key: str
+    value: bytes
+    reason: str | None = None
+
+
+def message_of(event: Mapping[str, Any]) -> Message:
+    """An event as a service would publish it."""
+    return Message(event["customer_id"], CODEC.encode("UsageEvent", event))
+
+
+def unpriced_messages(sample: dict[str, Any]) -> list[Message]:
+    """Calls of a model that no card has: money, so rated as unpriced, never rejected and never 0."""
+    unknown = sample | {"requested_model": "house-model-7", "served_model": None}
+    return [message_of(unknown | {"event_id": f"unpriced-{number}"}) for number in range(UNPRICED)]
+
+
+def bad_messages(sample: dict[str, Any], now_us: int) -> list[Message]:
+    """One message for each way in which an event can be bad. `sample` has been published before."""
+    customer = sample["customer_id"]
+    whole = CODEC.encode("UsageEvent", sample)
+
+    def changed(number: int, reason: str, **fields: Any) -> Message:
+        event = sample | {"event_id": f"bad-{number}"} | fields
+        return Message(customer, CODEC.encode("UsageEvent", event), reason)
+
+    return [
+        Message(customer, b"not an event at all", "undecodable"),
+        Message(customer, whole + b"\x00", "undecodable"),
+        Message(customer, whole[:2] + b"\x07" * 8 + whole[10:], "unknown_schema"),
+        changed(1, "invalid_field", source=""),
+        changed(2, "bad_quantity", usage={"input_tokens": "-5"}),
+        changed(3, "bad_quantity", usage={"input_tokens": "NaN"}),
+        changed(4, "bad_quantity", usage={"input_tokens": "9" * 39}),
+        changed(
+            5,
+            "impossible_counts",
+            usage_semantics="inclusive",
+            usage={"input_tokens": "100", "cache_read_tokens": "101"},
+        ),
+        changed(6, "too_late", event_time_us=now_us - 36 * _DAY_US),
+        changed(7, "in_future", event_time_us=now_us + _HOUR_US),
+        Message("somebody-else", CODEC.encode("UsageEvent", sample | {"event_id": "bad-8"}), "misrouted"),
+        Message(
+            customer, CODEC.encode("UsageEvent", sample | {"usage": {"input_tokens": "1"}}), "id_conflict"
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All messages in order, and what must become of them."""
+
+    messages: Sequence[Message]
+    rated: int
+    duplicates: int
+    rejected: Counter[str]
+
+    @property
+    def received(self) -> int:
+        return len(self.messages)
+
+
+def plan(events: Sequence[dict[str, Any]], now_us: int) -> Plan:
+    """The trace's events, each 40th of them twice, then unpriced and bad ones."""
+    messages: list[Message] = []
+    for number, event in enumerate(events):
+        message = message_of(event)
+        messages.append(message)
+        if number % REPEATED_EVERY == 0:
+            messages.append(message)
+    sample = events[-1]
+    unpriced = unpriced_messages(sample)
+    bad = bad_messages(sample, now_us)
+    return Plan(
+        [*messages, *unpriced, *bad],
+        rated=len(events) + len(unpriced),
+        duplicates=len(messages) - len(events),
+        rejected=Counter(message.reason for message in bad if message.reason is not None),
+    )
