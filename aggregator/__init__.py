@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Not built yet: live running totals from `usage.deltas`, as README.md describes."""

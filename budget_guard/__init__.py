@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""Not built yet: budgets, alerts and their delivery, as README.md describes."""

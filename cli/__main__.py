@@ -36,8 +36,8 @@ _EXIT_CODES = {
     "cimpl.KafkaException": INFRASTRUCTURE,
     "psycopg.OperationalError": INFRASTRUCTURE,
     "schemas.errors.WireError": USAGE,
-    "pricing.errors.UsageError": USAGE,
-    "pricing.errors.BookError": USAGE,
+    "pricing.errors.PricingError": USAGE,
+    "producers.core.trace.TraceError": USAGE,
 }
 
 log = logging.getLogger(__name__)
