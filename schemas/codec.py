@@ -184,17 +184,12 @@ def _guarded(schema: Any) -> Any:
         return schema
     guarded: dict[str, Any] = _mapped(schema, _guarded)
     if "symbols" in schema:
-        guarded["symbols"] = _symbols(schema["symbols"])
+        guarded["symbols"] = dict(enumerate(schema["symbols"]))
     if "__named_schemas" in schema:
         guarded["__named_schemas"] = {
             name: _guarded(named) for name, named in schema["__named_schemas"].items()
         }
     return guarded
-
-
-def _symbols(symbols: list[str]) -> list[str]:
-    lookup = dict(enumerate(symbols)).__getitem__  # a built-in, so as fast as the list's own
-    return cast("list[str]", type("Symbols", (list,), {"__getitem__": lookup})(symbols))
 
 
 def _mapped(node: Mapping[str, Any], walk: Callable[[Any], Any]) -> dict[str, Any]:

@@ -1,0 +1,191 @@
+"""One record of each kind that uses every field, so that a test of all kinds leaves nothing out."""
+
+from typing import Any
+
+MONEY = {"amount": "12.5", "currency": "USD"}
+EVENT: dict[str, Any] = {
+    "customer_id": "amber-bank",
+    "source": "chat-service",
+    "event_id": "call-7f3a",
+    "event_time_us": 1_794_999_600_000_001,
+    "query_id": "query-1",
+    "parent_event_id": "call-7f39",
+    "attempt": 2,
+    "project": "production",
+    "user_id": "user-17",
+    "product": "assistant",
+    "feature": "chat",
+    "provider": "openai",
+    "requested_model": "gpt-4o",
+    "served_model": "gpt-4o-2024-11-20",
+    "billed_model": "gpt-4o",
+    "region": "eu",
+    "endpoint": "chat.completions",
+    "provider_account": "account",
+    "provider_project": "project",
+    "provider_key_id": "key-1",
+    "provider_request_id": "req-1",
+    "provider_response_id": "resp-1",
+    "context": {"processing": "batch"},
+    "status": "error",
+    "stream_complete": "incomplete",
+    "usage_semantics": "inclusive",
+    "usage": {"input_tokens": "1200", "audio_seconds": "0.25"},
+    "usage_quality": "estimated",
+    "provider_cost": MONEY,
+    "query_complexity": "simple",
+    "quality_tier": "gold",
+    "compliance_tags": ["gdpr"],
+    "routing": {
+        "router": "cost-router",
+        "policy": "cheapest",
+        "reason": "quality",
+        "candidates": [{"provider": "openai", "model": "gpt-4o", "estimated_cost": MONEY}],
+        "chosen_provider": "openai",
+        "chosen_model": "gpt-4o",
+        "fallback_of": "call-7f38",
+    },
+    "tags": {"team": "search"},
+}
+PERIOD = {"start_us": 1, "end_us": 2}
+SIDE = {"status": "priced", "amount": "0.0065", "currency": "USD"}
+RATING: dict[str, Any] = {
+    "customer_seq": 1,
+    "leg": "original",
+    "revision": 0,
+    "correction_id": "correction-1",
+    "book_version": 3,
+    "book_hash": "00ff",
+    "service_period": PERIOD,
+    "pools_before": [
+        {"pool": "tokens", "period": PERIOD, "quantity": "5", "amount": "1", "currency": "USD"},
+    ],
+    "cost": SIDE,
+    "price": {"status": "unpriced", "amount": None, "currency": None},
+    "lines": [
+        {
+            "side": "cost",
+            "meter": "input_tokens",
+            "quantity": "1200",
+            "rate": "2.5",
+            "per": "1000000",
+            "amount": "0.003",
+            "currency": "USD",
+            "card": "openai",
+            "version": "2024-08-06T00:00:00Z",
+            "status": "priced",
+            "explain": "1200 input_tokens at 2.5 USD per 1000000",
+        }
+    ],
+}
+RECORDS: dict[str, dict[str, Any]] = {
+    "UsageEvent": EVENT,
+    "Rating": RATING,
+    "RatedUsage": {"event": EVENT, "rating": RATING},
+    "RejectedUsage": {
+        "reason": "too_late",
+        "detail": "event_time_us is 1; rule: at most 35 days back",
+        "field": "event_time_us",
+        "customer_id": "amber-bank",
+        "source": "chat-service",
+        "event_id": "call-7f3a",
+        "topic": "usage.events",
+        "partition": 3,
+        "offset": 17,
+        "append_time_us": 5,
+        "first_append_time_us": 4,
+        "original_key": b"amber-bank",
+        "original": b"\xc3\x01",
+    },
+    "Correction": {
+        "correction_id": "correction-1",
+        "customer_id": "amber-bank",
+        "target": {"source": "chat-service", "event_id": "call-7f3a", "expected_revision": 0},
+        "command": "amend",
+        "reason": "wrong count",
+        "author": "ops",
+        "book_version": 4,
+        "amended_event": b"event",
+        "target_record": b"rated",
+        "position": {"partition": 3, "offset": 18},
+    },
+    "FramePart": {"frame_no": 1, "part_no": 0, "part_count": 2, "chunk": b"part"},
+    "DeltaFrame": {
+        "partition": 3,
+        "frame_no": 1,
+        "events": {"from_offset": 0, "to_offset": 2},
+        "corrections": {"from_offset": 0, "to_offset": 0},
+        "rated": 1,
+        "rejected": 0,
+        "duplicates": [{"digest": b"d" * 16, "offset": 1, "first_offset": 0}],
+        "corrections_applied": 0,
+        "corrections_rejected": 0,
+        "corrections_repeated": 0,
+        "rejected_by_reason": {"too_late": 1},
+        "highest_append_us": 9,
+        "book_version": 3,
+        "process": "rater-0",
+        "build": "0.1.0",
+        "digests": [{"bucket_us": 0, "packed": b"p" * 32}],
+        "dimensions": ["project", "model"],
+        "customers": [
+            {
+                "customer_id": "amber-bank",
+                "first_seq": 1,
+                "last_seq": 1,
+                "rows": [
+                    {
+                        "bucket_us": 0,
+                        "period_start_us": 0,
+                        "period_end_us": 1,
+                        "cost_currency": "USD",
+                        "price_currency": None,
+                        "dimensions": ["production", None],
+                        "cost": "0.0065",
+                        "price": None,
+                        "events": 1,
+                        "unpriced_cost_events": 0,
+                        "unpriced_price_events": 1,
+                        "quantities": {"input_tokens": "1200"},
+                    }
+                ],
+                "pools": [
+                    {
+                        "pool": "tokens",
+                        "start_us": 0,
+                        "end_us": 1,
+                        "quantity": "5",
+                        "amount": "1",
+                        "currency": "USD",
+                    }
+                ],
+            }
+        ],
+    },
+    "CustomerState": {"customer_id": "amber-bank", "last_seq": 7, "frame_no": 2},
+    "PeriodState": {
+        "customer_id": "amber-bank",
+        "pool": "tokens",
+        "start_us": 0,
+        "end_us": 1,
+        "quantity": "5",
+        "amount": "1",
+        "currency": "USD",
+        "frame_no": 2,
+    },
+    "PartitionHead": {
+        "frame_no": 2,
+        "events_next": 17,
+        "corrections_next": 1,
+        "highest_append_us": 9,
+        "book_version": 3,
+        "events_topic_id": "a",
+        "corrections_topic_id": "b",
+        "deltas_topic_id": "c",
+    },
+}
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """A copy of the sample event with other values."""
+    return EVENT | changes
