@@ -5,68 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rocksdict import Cache
 
-from rater.adapters.log_reader import CoverageError, LogBounds, LogTopics, check_coverage, restore
-from rater.adapters.outputs import customer_outputs, frame_outputs, head_output
-from rater.adapters.state import LogIdentity, StateStore
-from rater.core.batch import BatchResult, Head
-from rater.core.frames import FrameEffects, FrameError, effects_of_result
-from runtime.kafka.reading import Record
+from rater.adapters.log_reader import CoverageError, check_coverage, restore
+from rater.adapters.state import StateStore
+from rater.core.batch import Head
+from rater.core.frames import FrameEffects, FrameError
 from schemas.codec import CODEC
-from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory, event, record, run
-
-LOG = LogIdentity("cluster", "events-id", "corrections-id", "deltas-id", "state-id")
-TOPICS = LogTopics("deltas", "state", "events-id", "corrections-id", "deltas-id")
-CACHE = Cache(1 << 20)
-
-
-class FakeLog:
-    """Both topics as lists; `restore` reads them as it reads a broker's."""
-
-    def __init__(self) -> None:
-        self.topics: dict[str, list[Record]] = {"deltas": [], "state": []}
-        self.first = {"deltas": 0, "state": 0}
-        self.memory = RamMemory()
-
-    def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
-        assert start >= self.first[topic] or start >= end, "the broker no longer holds it"
-        yield from [it for it in self.topics[topic] if start <= it.offset < end]
-
-    def put(self, topic: str, key: bytes | None, value: bytes, at_us: int) -> None:
-        self.topics[topic].append(Record(0, self.end(topic), at_us, key, value, ()))
-
-    def end(self, topic: str) -> int:
-        return self.topics[topic][-1].offset + 1 if self.topics[topic] else 0
-
-    @property
-    def bounds(self) -> LogBounds:
-        return LogBounds(self.first["deltas"], self.end("deltas"), self.first["state"], self.end("state"))
-
-    def commit(self, result: BatchResult, *, at_us: int = NOW_US, log: LogIdentity = LOG) -> None:
-        for output in frame_outputs("deltas", result, "p", "b"):
-            self.put("deltas", None, output.value, at_us)
-        sequences = {name: it.last_seq for name, it in result.customers.items()}
-        for output in customer_outputs("state", sequences, result.head.frame_no):
-            self.put("state", output.key, output.value, at_us)
-        self.put("state", *head_output("state", result.head, log)[1:], at_us)
-
-    def batches(self, count: int, *, at_us: int = NOW_US, step_us: int = 0) -> None:
-        """Frames of one event each, of two customers in turn."""
-        for _ in range(count):
-            number = self.memory.head.events_next
-            said = event(number, f"customer-{number % 2}")
-            result = run([record(number, said)], memory=self.memory)
-            self.memory.apply(effects_of_result(result))
-            self.commit(result, at_us=at_us + number * step_us)
-
-    def follow(self, store: StateStore, bounds: LogBounds | None = None) -> Head:
-        return restore(store, self, 0, TOPICS, bounds or self.bounds, lambda: None)  # type: ignore[arg-type]  # a fake reader
-
-    def compact(self) -> None:
-        """Only the newest record of each key stays in rater.state."""
-        newest = {it.key: it.offset for it in self.topics["state"]}
-        self.topics["state"] = [it for it in self.topics["state"] if newest[it.key] == it.offset]
+from tests.unit.rater.fake_log import CACHE, LOG, TOPICS, FakeLog
+from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory, record, run
 
 
 @pytest.fixture
