@@ -103,7 +103,8 @@ def _check_spans(
             yield fault(field, f"[{start}, {end})", "valid_from must be before valid_to")
         if previous is not None and (previous[1] is None or start is None or start < previous[1]):
             yield fault(field, f"[{start}, {end})", f"overlaps [{previous[0]}, {previous[1]})")
-        previous = span
+        if previous is None or (previous[1] is not None and (end is None or end > previous[1])):
+            previous = span
 
 
 def _check_version(

@@ -143,7 +143,7 @@ class CardCompiler:
         )
 
     def _no_version(self, after_us: int | None, before_us: int | None) -> Ladder:
-        words = [f"after {instant_text(after_us)}"] if after_us is not None else []
+        words = [f"from {instant_text(after_us)}"] if after_us is not None else []
         words += [f"before {instant_text(before_us)}"] if before_us is not None else []
         return self._unpriced(None, f"no prices in force ({' and '.join(words)})")
 

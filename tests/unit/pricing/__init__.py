@@ -1,0 +1,1 @@
+"""Tests of the pricing core: worked cases with the arithmetic by hand."""
