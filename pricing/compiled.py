@@ -25,8 +25,9 @@ _PLANS_MAX = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LineTemplate:
-    """All of a rated line but its quantity and amount. One object for all lines alike: encoders may cache by
-    it.
+    """All of a rated line but its quantity and amount.
+
+    One object for all lines alike and compared by identity, so that encoders may cache by it.
 
     `numerator` / `denominator` is rate / per in lowest terms, and means something only where `rate` is not
     None.
