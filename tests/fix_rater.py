@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,6 +91,10 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = DEADLI
         time.sleep(0.1)
 
 
+STOPPED_LOUDLY = 3  # exit code: infrastructure, restart it
+KILLED = -signal.SIGKILL
+
+
 @dataclass
 class RaterProcess:
     """One rater as the operating system sees it."""
@@ -104,10 +109,22 @@ class RaterProcess:
     def log(self) -> str:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def exit_code(self) -> int | None:
+        return self.process.poll()
+
     def kill9(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
+        """SIGKILL, whatever it is doing; nothing where it is dead."""
         self.process.kill()
         self.process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP, and wait until it has stopped."""
+        self.process.send_signal(signal.SIGSTOP)
+        self.wait_stopped()
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
 
     def terminate(self, timeout_s: float = 30.0) -> int:
         self.process.terminate()
@@ -118,7 +135,10 @@ class RaterProcess:
 
     def wait_stopped(self, timeout_s: float = DEADLINE_S) -> None:
         """Until the process has been stopped by SIGSTOP."""
-        wait_for(lambda: _state(self.pid) == "T", "the rater stops itself", timeout_s)
+        wait_for(
+            lambda: self.exit_code is not None or _state(self.pid) == "T", "the rater is stopped", timeout_s
+        )
+        assert self.exit_code is None, self.log()
 
     def wait_owner(self, timeout_s: float = DEADLINE_S) -> None:
         """Until it owns partitions."""
@@ -144,6 +164,10 @@ class Pipeline:
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
     raters: list[RaterProcess] = field(default_factory=list)
+    scheduled: set[str] = field(default_factory=set)
+    """Failpoints that raters of this test were given."""
+    tolerated: set[int] = field(default_factory=lambda: {KILLED, 0})
+    """Exit codes that are no failure of the test."""
 
     @property
     def prefix(self) -> str:
@@ -153,18 +177,18 @@ class Pipeline:
     def seen_path(self) -> Path:
         return self.directory / "failpoints.log"
 
-    def seen(self) -> Counter[str]:
-        """Failpoints that acted, by name."""
+    def seen(self) -> Counter[tuple[str, str]]:
+        """Failpoints that acted: (name, action) to times."""
         if not self.seen_path.exists():
             return Counter()
-        return Counter(line.split()[0] for line in self.seen_path.read_text(encoding="ascii").splitlines())
+        lines = self.seen_path.read_text(encoding="ascii").splitlines()
+        return Counter((line.split()[0], line.split()[1]) for line in lines)
 
     def environ(self, **settings: object) -> dict[str, str]:
         """The environment of a rater or a command of this pipeline; keys as section__key."""
         given = {f"RATESTREAM_{key.upper()}": str(value) for key, value in settings.items()}
         return (
             os.environ
-            | self.environment
             | {
                 "RATESTREAM_KAFKA__BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
                 "RATESTREAM_KAFKA__TOPIC_PREFIX": self.prefix,
@@ -176,11 +200,15 @@ class Pipeline:
                 "RATESTREAM_RATER__TRANSACTION_TIMEOUT_MS": "6000",
                 "RATESTREAM_PROJECT_DIR": str(self.directory),
             }
+            | self.environment
             | given
         )
 
-    def start(self, *, slot: int = 0, failpoints: str = "", **settings: object) -> RaterProcess:
+    def start(
+        self, *, slot: int = 0, failpoints: str = "", module: str = "rater", **settings: object
+    ) -> RaterProcess:
         """Start a rater process."""
+        self.scheduled |= {order.split(":")[0] for order in failpoints.split(",") if order}
         environ = self.environ(rater__slot=slot, **settings) | {
             "RATESTREAM_FAILPOINTS": failpoints,
             "RATESTREAM_FAILPOINTS_LOG": str(self.seen_path),
@@ -188,7 +216,7 @@ class Pipeline:
         log_path = self.directory / f"rater-{len(self.raters)}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "rater"], env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [sys.executable, "-m", module], env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         rater = RaterProcess(process, log_path)
         self.raters.append(rater)
@@ -197,7 +225,7 @@ class Pipeline:
     def emit(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Publish events as a service does."""
         self.emit_raw(
-            [(event["customer_id"].encode(), CODEC.encode("UsageEvent", _whole(event))) for event in events]
+            [(event["customer_id"].encode(), CODEC.encode("UsageEvent", whole(event))) for event in events]
         )
 
     def emit_raw(
@@ -249,11 +277,25 @@ class Pipeline:
         """Until every event is covered by a committed frame."""
 
         def drained() -> bool:
-            dead = [rater for rater in self.raters if rater.process.poll() not in (None, -signal.SIGKILL, 0)]
-            assert not dead, f"a rater died:\n{dead[0].log()}"
+            self.check_alive()
             return self.pending() == 0
 
         wait_for(drained, "every event is covered by a frame", timeout_s)
+
+    def wait_frames(self, count: int, timeout_s: float = DEADLINE_S) -> None:
+        """Until every partition has so many committed frames."""
+
+        def enough() -> bool:
+            self.check_alive()
+            heads = self.heads()
+            return len(heads) == PARTITIONS and min(head["frame_no"] for head in heads.values()) >= count
+
+        wait_for(enough, f"{count} frames in each partition", timeout_s)
+
+    def check_alive(self) -> None:
+        """No rater died of what it was not meant to die of."""
+        dead = [rater for rater in self.raters if rater.exit_code not in {None, *self.tolerated}]
+        assert not dead, f"a rater ended with {dead[0].exit_code}:\n{dead[0].log()}"
 
     def close(self) -> None:
         for rater in self.raters:
@@ -261,7 +303,40 @@ class Pipeline:
                 rater.kill9()
 
 
-def _whole(event: Mapping[str, Any]) -> dict[str, Any]:
+class Supervisor:
+    """Keeps one slot's rater running as an operating system would: only exit code 3 is restarted."""
+
+    def __init__(self, pipeline: Pipeline, slot: int, settings: Mapping[str, Any]) -> None:
+        self._pipeline = pipeline
+        self._slot = slot
+        self._settings = dict(settings)
+        self._ending = threading.Event()
+        pipeline.tolerated.add(STOPPED_LOUDLY)
+        self.restarts = 0
+        self.rater = self._start()
+        self._thread = threading.Thread(target=self._watch, name=f"supervisor-{slot}", daemon=True)
+        self._thread.start()
+
+    def _start(self) -> RaterProcess:
+        return self._pipeline.start(slot=self._slot, **self._settings)
+
+    def _watch(self) -> None:
+        while not self._ending.wait(0.1):
+            if self.rater.exit_code == STOPPED_LOUDLY:
+                self.restarts += 1
+                self.rater = self._start()
+
+    def end(self) -> None:
+        """Stop watching, then the rater, which must end cleanly."""
+        self._ending.set()
+        self._thread.join()
+        assert self.rater.exit_code in {None, STOPPED_LOUDLY}, self.rater.log()
+        if self.rater.exit_code is None:
+            code = self.rater.terminate()
+            assert code == 0, f"exit code {code}:\n{self.rater.log()}"
+
+
+def whole(event: Mapping[str, Any]) -> dict[str, Any]:
     """Fields that an event leaves out, with their defaults."""
     return {
         name: event.get(name, default)
@@ -291,11 +366,16 @@ def check_exactly_once(pipeline: Pipeline, events: Sequence[Mapping[str, Any]]) 
 @pytest.fixture
 def pipeline(kafka: KafkaFixture, postgres: PostgresFixture, tmp_path: Path) -> Iterator[Pipeline]:
     """Topics, a migrated database with BOOK, and no rater yet."""
-    settings = kafka.create_topics(kafka.topic_prefix(), partitions=PARTITIONS)
-    with connect(postgres.dsn) as connection:
-        migrate(connection)
-    with connect(postgres.dsn) as connection:
-        apply(connection, BOOK, author="test")
-    made = Pipeline(kafka, settings, postgres.dsn, tmp_path)
+    made = make_pipeline(kafka, postgres.dsn, tmp_path)
     yield made
     made.close()
+
+
+def make_pipeline(kafka: KafkaFixture, dsn: str, directory: Path) -> Pipeline:
+    """Create the topics, and store BOOK in an empty database."""
+    settings = kafka.create_topics(kafka.topic_prefix(), partitions=PARTITIONS)
+    with connect(dsn) as connection:
+        migrate(connection)
+    with connect(dsn) as connection:
+        apply(connection, BOOK, author="test")
+    return Pipeline(kafka, settings, dsn, directory)
