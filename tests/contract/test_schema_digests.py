@@ -4,9 +4,9 @@ Bytes written today are read for years, and no other check sees, for example, a 
 schema on purpose:
 
 1. Change it only as docs/reference/wire.md ("How schemas change") allows.
-2. If the old version was ever tagged: `python -m tests.contract.test_schema_digests Name` prints it with every
-   type inline; put that of the tagged version into `schemas/avro/history/ratestream.<Name>.<number>.avsc`, and
-   do the same for RatedUsage where UsageEvent or Rating changed. Copy UsageEvent to the client package.
+2. If the old version was ever tagged: `python -m tests.contract.test_schema_digests Name` prints it with
+   every type inline; put the tagged version's into `schemas/avro/history/ratestream.<Name>.<number>.avsc`,
+   and do the same for RatedUsage where UsageEvent or Rating changed. Copy UsageEvent to the client package.
 3. Put the new digest here, in the same change, and say in the message what changed and why.
 """
 
