@@ -133,6 +133,7 @@ def _limits(settings: RaterSettings, refresh_s: int) -> Limits:
     # A customer's record follows within refresh_s of its last frame: looked through twice in a seventh of it.
     return Limits(
         records_max=settings.batch_records_max,
+        bytes_max=settings.batch_mib_max << 20,
         wait_s=settings.batch_wait_ms / 1000,
         refresh_after_us=refresh_s * 1_000_000 // 7,
         refresh_every_s=refresh_s / 14,

@@ -5,6 +5,7 @@ input offsets; commit; and only then apply the frames to local state. Whatever d
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,7 @@ class Limits:
     """How much a transaction takes, and how often customers' records are looked through."""
 
     records_max: int
+    bytes_max: int
     wait_s: float
     refresh_after_us: int
     refresh_every_s: float
@@ -103,6 +105,7 @@ class Rater:
         failpoints: Failpoints,
         process: str,
         build: str,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._names = names
         self._assignment = assignment
@@ -115,6 +118,8 @@ class Rater:
         self._failpoints = failpoints
         self._process = process
         self._build = build
+        self._sleep = sleep
+        self._waiting: set[int] = set()
         self._owned: dict[int, OwnedPartition] = {}
         self._tools: tuple[Confirmed, Tools] | None = None
         self._refresh_due_s = clock.monotonic_s() + limits.refresh_every_s
@@ -132,25 +137,24 @@ class Rater:
 
     def step(self) -> bool:
         """One round: at most one transaction. Returns whether there was one."""
-        messages = self._group.poll(self._limits.records_max, self._limits.wait_s)
+        limits = self._limits
+        messages = self._group.poll(limits.records_max, limits.bytes_max, limits.wait_s)
         self._failpoints.hit("after_consume")
-        tools = self._confirmed_tools()
-        works = [] if tools is None else self._decide(self._by_partition(messages), tools)
-        if tools is None and messages:
-            self._rewind(self._owned)
+        works = self._decide(self._by_partition(messages), self._confirmed_tools())
         self._failpoints.hit("after_dedupe")
         if works:
             self._transact(works)
-        paused = [work.owned.partition for work in works if work.result.paused_at is not None]
-        if paused:
-            # Event times beyond the confirmed book's horizon wait for the next confirmation.
-            self._rewind(paused)
+        if self._waiting:
+            # Nothing of these partitions can be rated before the book is confirmed anew.
+            self._rewind(sorted(self._waiting))
+            self._waiting.clear()
+            self._sleep(limits.wait_s)
         self._report()
         return bool(works)
 
     # --- deciding ---
 
-    def _confirmed_tools(self) -> Tools | None:
+    def _confirmed_tools(self) -> Tools:
         confirmed = self._book.newest()
         if self._tools is None or self._tools[0] is not confirmed:
             self._tools = (confirmed, tools_for(confirmed, self._partition_of))
@@ -197,7 +201,7 @@ class Rater:
             if tools.book_version < head.book_version:
                 # Another rater had a newer version confirmed; ours comes with the next poll.
                 if events or corrections:
-                    self._rewind([partition])
+                    self._waiting.add(partition)
                 continue
             due = refresh.get(partition, {})
             # A new version is recorded in the head at once, by an empty frame if need be.
@@ -208,13 +212,11 @@ class Rater:
                 owned.check_coverage(events[0])
             batch = PartitionBatch(partition, head, self._windows, owned, tools)
             result = batch.run(events, corrections, USAGE_EVENTS, USAGE_CORRECTIONS)
-            if (
-                result.paused_at is not None
-                and result.head.events_next == head.events_next
-                and not (corrections or due or newer)
-            ):
-                self._rewind([partition])
-                continue
+            if result.paused_at is not None:
+                # Event times beyond the confirmed book's horizon.
+                self._waiting.add(partition)
+                if result.head.events_next == head.events_next and not (corrections or due or newer):
+                    continue
             day = result.head.highest_append_us // _DAY_US
             recorded = due | self._first_today(owned, result, day)
             # A customer whose record is refreshed may be active in this very batch.

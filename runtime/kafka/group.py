@@ -14,6 +14,8 @@ from runtime.clock import Clock
 from runtime.kafka.errors import Action, KafkaUnavailableError, PositionLostError, action_for, stop_error
 
 _LOG = logging.getLogger(__name__)
+_FIRST_CHUNK = 100
+_CHUNK_MAX = 5_000
 
 Opened = Callable[[Sequence[int]], Mapping[tuple[str, int], int]]
 Closed = Callable[[Sequence[int]], None]
@@ -45,19 +47,33 @@ class PartitionGroup:
             list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
 
-    def poll(self, records_max: int, wait_s: float) -> list[Message]:
+    def poll(self, records_max: int, bytes_max: int, wait_s: float) -> list[Message]:
         """Records of any assigned partition, in order within each. Serves rebalances.
+
+        Returns when a limit is reached (bytes of values, overshot by one chunk at most) or the time is up.
 
         Raises:
             PositionLostError: the broker no longer holds a position.
             KafkaUnavailableError: an error that no retry mends.
         """
-        messages = self._consumer.consume(records_max, wait_s)
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._judge(message, error)
-        return [message for message in messages if message.error() is None]
+        deadline_s = self._clock.monotonic_s() + wait_s
+        messages: list[Message] = []
+        size, chunk = 0, _FIRST_CHUNK
+        while len(messages) < records_max and size < bytes_max:
+            left_s = max(deadline_s - self._clock.monotonic_s(), 0)
+            found = self._consumer.consume(min(chunk, records_max - len(messages)), left_s)
+            if not found:
+                break
+            for message in found:
+                error = message.error()
+                if error is None:
+                    messages.append(message)
+                    size += len(message)
+                else:
+                    self._judge(message, error)
+            # Sized by what came so far, so that large records do not fill the memory by their number.
+            chunk = max(1, min(_CHUNK_MAX, (bytes_max - size) * len(messages) // max(size, 1)))
+        return messages
 
     def _judge(self, message: Message, error: KafkaError) -> None:
         where = f"{message.topic()} {message.partition()}"

@@ -5,13 +5,14 @@ appended. Under `read_committed` it is the last stable offset: where the oldest 
 the high watermark if none is open.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, Literal
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin import OffsetSpec as _OffsetSpec  # type: ignore[attr-defined]  # public, missing in the stubs
+from confluent_kafka.admin import OffsetSpec as _OffsetSpec
 
 from runtime.kafka.errors import KafkaUnavailableError
 
@@ -21,6 +22,8 @@ AdminOrConfig = AdminClient | Mapping[str, Any]
 Which = Literal["earliest", "latest"]
 
 _REQUEST_TIMEOUT_S = 15.0
+_PAUSE_S = 0.1
+_BETWEEN_LEADERS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 _EARLIEST = _OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # no annotations in the library
 _LATEST = _OffsetSpec.latest()  # type: ignore[no-untyped-call]  # no annotations in the library
 
@@ -49,22 +52,33 @@ def list_offsets(
     Raises:
         OffsetsUnknownError: for the first partition that the broker gave no answer for.
     """
-    wanted = list(topic_partitions)
+    wanted = list(dict.fromkeys(topic_partitions))
     if not wanted:
         return {}
     admin = admin_or_conf if isinstance(admin_or_conf, AdminClient) else AdminClient(dict(admin_or_conf))
     spec = _EARLIEST if which == "earliest" else _LATEST
-    futures = admin.list_offsets(
-        {TopicPartition(topic, partition): spec for topic, partition in wanted},
-        isolation_level=isolation.value,
-        request_timeout=timeout_s,
-    )
+    deadline = time.monotonic() + timeout_s
     offsets: dict[TopicAndPartition, int] = {}
-    for asked, future in futures.items():
-        try:
-            offsets[asked.topic, asked.partition] = future.result(timeout=timeout_s + 5).offset
-        except (KafkaException, TimeoutError) as error:
-            raise OffsetsUnknownError(
-                f"{which} offset of {asked.topic} {asked.partition}: {error}"
-            ) from error
+    while len(offsets) < len(wanted):
+        missing = [asked for asked in wanted if asked not in offsets]
+        futures = admin.list_offsets(
+            {TopicPartition(topic, partition): spec for topic, partition in missing},
+            isolation_level=isolation.value,
+            request_timeout=timeout_s,
+        )
+        for asked, future in futures.items():
+            try:
+                offsets[asked.topic, asked.partition] = future.result(timeout=timeout_s + 5).offset
+            except (KafkaException, TimeoutError) as error:
+                if not _passes(error) or time.monotonic() > deadline:
+                    raise OffsetsUnknownError(
+                        f"{which} offset of {asked.topic} {asked.partition}: {error}"
+                    ) from error
+        if len(offsets) < len(wanted):
+            time.sleep(_PAUSE_S)
     return offsets
+
+
+def _passes(error: KafkaException | TimeoutError) -> bool:
+    """Whether the partition is only between two leaders, as just after its creation."""
+    return isinstance(error, KafkaException) and error.args[0].code() in _BETWEEN_LEADERS
