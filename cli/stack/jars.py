@@ -10,6 +10,7 @@ from cli.stack.process import StackError, locked
 
 PINS_FILE = Path(__file__).with_name("kafka_jars.sha256")
 FETCH_S = 600
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,6 @@ def ensure(
     """
     with locked(repository / ".lock", FETCH_S, f"another process has been fetching jars into {repository}"):
         broken = [pin for pin in wanted if not is_intact(repository, pin)]
-        for pin in broken:
-            (repository / pin.path).unlink(missing_ok=True)  # left half by a kill, or changed: never used
         with ThreadPoolExecutor(max_workers=8) as pool:
             for done, _ in enumerate(pool.map(lambda pin: _fetched(repository, pin, fetch), broken), start=1):
                 progress(done, len(broken))
@@ -67,10 +66,14 @@ def ensure(
 
 
 def _fetched(repository: Path, pin: Pin, fetch: Fetch) -> None:
-    try:
-        fetch(repository, pin)
-    except (OSError, RuntimeError) as error:  # requests' errors are OSErrors; jgo raises RuntimeError
-        raise StackError(f"cannot fetch {':'.join(pin.coordinates)}: {error}") from error
+    for attempt in range(1, TRIES + 1):
+        (repository / pin.path).unlink(missing_ok=True)  # cut short or changed: never used
+        try:
+            fetch(repository, pin)
+            break
+        except (OSError, RuntimeError) as error:  # requests' errors are OSErrors; jgo raises RuntimeError
+            if attempt == TRIES:
+                raise StackError(f"cannot fetch {':'.join(pin.coordinates)}: {error}") from error
     if not is_intact(repository, pin):
         (repository / pin.path).unlink(missing_ok=True)
         raise StackError(f"{':'.join(pin.coordinates)}: what was fetched is not what {PINS_FILE.name} pins")

@@ -165,8 +165,8 @@ def _owned(directory: Path) -> Path:
 def copied(package: Path, outside: Path) -> Path:
     """Copy PostgreSQL to where the unprivileged user reaches it and return the package there.
 
-    The wheel's shared libraries stand beside the package, and its programs look for them there. A copy that was
-    cut short is made again.
+    The wheel's shared libraries stand beside the package, and its programs look for them there. A copy that
+    was cut short is made again.
     """
     stamp = (package / PROGRAMS).stat()
     target = outside / f"programs-{stamp.st_ino}-{stamp.st_mtime_ns}"

@@ -190,14 +190,19 @@ def test_the_password_is_private_and_needed(stack: LocalStack) -> None:
 
 
 def test_everything_listens_on_the_loopback_address_only(stack: LocalStack) -> None:
+    """The kernel prints addresses in the machine's byte order; Java listens through an IPv6 socket."""
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
     ports = json.loads(stack.place.stack_file.read_text())["ports"].values()
-    listening = [
-        line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if " 0A " in line
+    sockets = [
+        line.split()[1].split(":")
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+        if line.split()[3] == "0A"  # listening
     ]
     for port in ports:
-        hosts = {local.split(":")[0] for local in listening if int(local.split(":")[1], 16) == port}
-        # The kernel prints 127.0.0.1 in the machine's byte order. Java may listen through an IPv6 socket.
-        assert hosts <= {"0100007F"}
+        hosts = {host for host, number in sockets if int(number, 16) == port}
+        assert hosts
+        assert hosts <= loopback
 
 
 def test_reset_deletes_the_data_and_keeps_the_logs(stack: LocalStack) -> None:

@@ -70,3 +70,20 @@ def test_a_failed_fetch_names_the_jar_and_the_cause(tmp_path: Path) -> None:
 
     with pytest.raises(StackError, match=r"cannot fetch org\.example:tool:1\.0: no route to host"):
         jars.ensure(tmp_path, [PIN], fetch)
+
+
+def test_a_fetch_that_fails_half_way_is_tried_again(tmp_path: Path) -> None:
+    tries: list[int] = []
+
+    def fetch(repository: Path, pin: Pin) -> None:
+        path = repository / pin.path
+        assert not path.exists(), "jgo does not overwrite"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tries.append(1)
+        path.write_bytes(GOOD[: len(tries) * 9])
+        if len(tries) < 3:
+            raise ConnectionError("cut off")
+
+    jars.ensure(tmp_path, [PIN], fetch)
+    assert len(tries) == 3  # 9, 18 and then all 26 bytes
+    assert len(GOOD) == 26
