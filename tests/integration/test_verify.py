@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-from schemas import topics
 from tests.fix_rater import Pipeline, usage_event
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 PRICED = [usage_event(number % 7, number) for number in range(60)]
 
 
-def verify(pipeline: Pipeline, *arguments: str) -> tuple[int, dict]:
+def verify(pipeline: Pipeline, *arguments: str) -> tuple[int, dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "verify", "--json", *arguments],
         env=pipeline.environ(verify__open_transaction_wait_s=2),

@@ -1,0 +1,1 @@
+"""A second opinion on every amount, which imports nothing of the project."""
