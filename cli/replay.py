@@ -17,7 +17,7 @@ _INFRASTRUCTURE = 3
 
 @click.command()
 @click.argument("traces", metavar="TRACE...", nargs=-1, required=True)
-@click.option("--start", metavar="INSTANT", help="When the first event happens. Default: the stored one, or see above.")
+@click.option("--start", metavar="INSTANT", help="When the first event happens.")
 @click.option("--new", is_flag=True, help="Do not reuse the stored start: these are new events.")
 @click.option(
     "--speed", type=click.FloatRange(min=0, min_open=True), help="Times as fast as recorded. Default: 1."
