@@ -85,7 +85,9 @@ def answer(book: CompiledBook, call: Call) -> dict[str, Any]:
     try:
         rating = rate(book, call)
     except UsageError as error:
-        value = call.usage.get(error.field.removeprefix("usage."), error.value)
+        # As it was written, not as pricing quotes it; impossible counts name a computed value.
+        written = call.usage.get(error.field.removeprefix("usage."), error.value)
+        value = written if error.code == "bad_quantity" else error.value
         raise CallInvalidError(error.field, value, f"{error.rule} ({error.code})") from error
     except ValueError as error:
         raise CallInvalidError("at", str(call.at_us), str(error)) from error

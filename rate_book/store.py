@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from psycopg import IsolationLevel
 from psycopg.errors import UndefinedTable
 
 from pricing.cards import BookContent
@@ -86,9 +85,6 @@ def apply(
     text = canonical_json(content)
     hashed = content_hash(text)
     compile_book(content, 0, hashed)
-    connection.isolation_level = (
-        IsolationLevel.READ_COMMITTED
-    )  # each statement sees what committed before the lock
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (RATE_BOOK_LOCK,))
         now_us = _integer(connection, f"select {_NOW_US}")

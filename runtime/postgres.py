@@ -81,6 +81,8 @@ def connect(
         connection = psycopg.connect(conninfo)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(f"postgres.dsn: cannot connect to {where(dsn)}: {error}") from error
+    # Each statement sees what was committed before it: a lock that was waited for is worth its wait only so.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     connection.adapters.register_dumper(float, _RefuseFloat)
     return connection
 

@@ -19,6 +19,7 @@ _PROVIDER_DEFAULTS = {("anthropic", "service_tier"): "standard"}
 _ALWAYS_KNOWN = ("processing", "service_tier")
 
 _UNPRICED = "unpriced"
+_DUST = "taken as listed, though it has more digits than a price list shows"
 _NO_RATE = f"{_UNPRICED}: an empty list is not a price of 0"
 
 # Where a list prices cache writes but not those kept for an hour, an hour's write is not charged at the
@@ -61,6 +62,9 @@ def dated_prices(
         end = starts[position + 1] if position + 1 < len(starts) else None
         base, unknown = _prices(prices, meters)
         faults += [(f"price {key}", f"{_UNPRICED}: not a meter") for key in unknown]
+        faults += [
+            (f"rate {rate} of {meter}", _DUST) for meter, rate in base.rates.items() if _is_dusty(rate)
+        ]
         if not base.rates:
             faults.append((f"no rate is listed from {_shown(start)}", _NO_RATE))
             continue
@@ -68,6 +72,11 @@ def dated_prices(
         context, made = _variants(provider, active, base, meters)
         versions.append(Dated(_instant(start), _instant(end), base, context, made, _parts(base)))
     return _joined(versions), faults
+
+
+def _is_dusty(rate: str) -> bool:
+    """More digits than anybody publishes: somebody upstream computed with float."""
+    return len(rate.partition(" ")[0].partition(".")[2]) > 12
 
 
 def _is_time_of_day(constraint: Any) -> bool:
