@@ -1,5 +1,7 @@
 """Whether Kafka and PostgreSQL answer, asked of themselves."""
 
+from collections.abc import Mapping
+
 import psycopg
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -17,9 +19,9 @@ def postgres_version(dsn: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def kafka_cluster_id(config: dict[str, object]) -> str | None:
+def kafka_cluster_id(config: Mapping[str, str | int]) -> str | None:
     """Return the cluster's id, None while no broker answers."""
-    quiet = {"socket.timeout.ms": PROBE_S * 1000, "log_level": 0}
+    quiet: dict[str, str | int | float] = {"socket.timeout.ms": PROBE_S * 1000, "log_level": 0}
     admin = AdminClient({**config, **quiet})
     try:
         described = admin.describe_cluster(request_timeout=PROBE_S).result()

@@ -65,9 +65,8 @@ def test_a_service_that_does_not_stop_politely_is_killed(service: Service) -> No
 
 
 def test_a_service_has_ended_only_when_its_children_have(service: Service) -> None:
-    started(service, ["/bin/sh", "-c", "sleep 1 & wait"])
-    pid = service.pid()
-    assert pid is not None
+    pid = started(service, ["/bin/sh", "-c", "sleep 2 & : > child-started; wait"])
+    assert wait_until((service.pid_file.parent / "child-started").exists, 10)
     os.kill(pid, signal.SIGKILL)
     assert wait_until(lambda: service.pid() is None, 10)
     assert not service.ended()
