@@ -3,6 +3,8 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -33,17 +35,24 @@ _BURST = 500
 _LOOK_S = 0.2
 _KILL_PART = 8  # a rater is killed when one event in so many is covered
 _STALLED_S = 90.0
+_STEPS_A_LINE = 15
+_LOOK_CLOSER = """
+The data is there. Look closer:
+{up}  export RATESTREAM_PROJECT_DIR=.ratestream/demo
+  .venv/bin/ratestream verify
+  .venv/bin/ratestream rejected list"""
 _SILENT_STEP = 5_000  # a line for each so many events where no terminal shows a bar
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
-def demo(*, as_json: bool) -> None:
+@click.option("--keep-up", is_flag=True, help="Leave the local stack running.")
+def demo(*, as_json: bool, keep_up: bool) -> None:
     """Rate 28,185 real LLM requests and prove that nothing was lost or billed twice.
 
     Starts the local stack if no other is named, publishes two real traces as usage events (with duplicates
     and bad events on purpose), rates them with two raters, kills one of them on the way, and verifies. The
-    summary is left in .ratestream/demo/summary.json.
+    summary is left in .ratestream/demo/summary.json. A stack that the demo started it stops; data stay.
 
     Example: ratestream demo
     """
@@ -51,8 +60,34 @@ def demo(*, as_json: bool) -> None:
     started_s = clock.monotonic_s()
     loader = SettingsLoader.of_process()
     _say("1/5 Kafka and PostgreSQL")
-    if not (loader.names_endpoint("kafka") and loader.names_endpoint("postgres")):
-        LocalStack(loader.project_dir).up(lambda step: _say(f"    {step}"))
+    with _services(loader, keep_up=keep_up) as started:
+        summary = _run(loader, clock, started_s)
+        _say("5/5 done")
+        click.echo(json.dumps(summary) if as_json else render(summary))
+        if not as_json:
+            click.echo(_LOOK_CLOSER.format(up="  .venv/bin/ratestream stack up\n" if started else ""))
+    if not (summary["verified"] and summary["as_planned"]):
+        sys.exit(1)
+
+
+@contextmanager
+def _services(loader: SettingsLoader, *, keep_up: bool) -> Iterator[bool]:
+    """The services that the settings name, else the local stack. Yields whether it will be stopped."""
+    if loader.names_endpoint("kafka") and loader.names_endpoint("postgres"):
+        yield False
+        return
+    stack = LocalStack(loader.project_dir)
+    stop = not (stack.is_up() or keep_up)
+    stack.up(_Steps())
+    try:
+        yield stop
+    finally:
+        if stop:
+            stack.down()
+
+
+def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, Any]:
+    """Make the demo's world, send everything through it, verify, and return the summary."""
     traces = load_traces(shipped_names())
     start_us = default_start_us(traces, clock)
     events = list(trace_events(traces, start_us))
@@ -63,32 +98,22 @@ def demo(*, as_json: bool) -> None:
     _say(f"3/5 publishing and rating {planned.received:,} messages\n    {ASSIGNED}")
     killed_at = _publish_and_rate(world, planned, clock)
     _say("4/5 verifying")
-    demo_loader = SettingsLoader(world.directory, world.environment(process_environment()))
-    report = _verified(demo_loader).as_json()
+    report = _verified(SettingsLoader(world.directory, world.environment(process_environment()))).as_json()
+    before = sum(event["event_time_us"] < change_us for event in events)
     summary = summary_record(
         report,
         {
             "wall_s": round(clock.monotonic_s() - started_s, 1),
             "as_planned": _as_planned(report, planned),
             "price_change_at": datetime.fromtimestamp(change_us // 1_000_000, UTC).isoformat(),
-            "events_before_change": sum(event["event_time_us"] < change_us for event in events),
-            "events_after_change": sum(event["event_time_us"] >= change_us for event in events),
+            "events_before_change": before,
+            "events_after_change": len(events) - before,
             "covered_at_kill": killed_at,
             "assigned": ASSIGNED,
         },
     )
     (world.directory / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    _say("5/5 done")
-    click.echo(json.dumps(summary) if as_json else render(summary))
-    if not as_json:
-        click.echo(
-            "\nThe stack is still up and the data is there. Look closer:\n"
-            "  export RATESTREAM_PROJECT_DIR=.ratestream/demo\n"
-            "  .venv/bin/ratestream verify          .venv/bin/ratestream rejected list\n"
-            "Stop it with: .venv/bin/ratestream stack down (without that variable)"
-        )
-    if not (summary["verified"] and summary["as_planned"]):
-        sys.exit(1)
+    return summary
 
 
 def _publish_and_rate(world: World, planned: Plan, clock: Clock) -> int:
@@ -190,6 +215,22 @@ def _as_planned(report: dict[str, Any], planned: Plan) -> bool:
         (report["received"], report["rated"], report["duplicates"], report["pending"])
         == (planned.received, planned.rated, planned.duplicates, 0)
     ) and Counter(report["rejected_by_reason"]) == planned.rejected
+
+
+class _Steps:
+    """The stack's steps: counted ones share a line of a terminal, and are told now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    def __call__(self, step: str) -> None:
+        """Tell a step."""
+        counted = any(character.isdigit() for character in step)
+        self._told += 1
+        if sys.stderr.isatty():
+            click.echo(f"\r\033[K    {step}", err=True, nl=not counted)
+        elif not counted or self._told % _STEPS_A_LINE == 1:
+            _say(f"    {step}")
 
 
 def _say(text: str) -> None:
