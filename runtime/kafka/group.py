@@ -138,6 +138,12 @@ class PartitionGroup:
                 "all topics must have the same number of partitions and all members the same subscription"
             )
         self.group_metadata = consumer.consumer_group_metadata()
+        if not consumer.memberid():
+            # Put out of the group while the assignment waited to be taken. Nothing would fence what such an
+            # owner writes, and another one has the partitions: take none, librdkafka joins anew.
+            _LOG.warning("assigned partitions %s without a membership: not taken", partitions)
+            consumer.assign([])
+            return
         self._assigned = tuple(partitions)
         starts = self._opened(partitions) if partitions else {}
         consumer.assign(
