@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from cli.topics import specs
 from runtime.kafka import admin as topic_admin
+from runtime.kafka.offsets import Isolation, list_offsets
 from runtime.settings import KafkaSettings, TopicsSettings
 from tests.fix_stack import settings_loader
 
@@ -76,6 +77,7 @@ class KafkaFixture:
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
             "receive.message.max.bytes": 100_000_000,
+            "fetch.wait.max.ms": 20,
         }
         consumer = Consumer(self._settings.client_config() | defaults | given)
         self._consumers.append(consumer)
@@ -84,10 +86,12 @@ class KafkaFixture:
         return consumer
 
     def read_all(self, topic: str, *, read_committed: bool = True) -> list[Message]:
-        """Return what a consumer is given from the beginning to the end, by partition and offset."""
+        """Return what a consumer is given from the beginning to what is the end now, in order."""
         isolation = "read_committed" if read_committed else "read_uncommitted"
         consumer = self.consumer(isolation=isolation, enable_partition_eof=True)
         waiting = set(self._admin.list_topics(topic, timeout=READ_S).topics[topic].partitions)
+        level = Isolation.COMMITTED if read_committed else Isolation.UNCOMMITTED
+        ends = list_offsets(self._admin, [(topic, number) for number in waiting], "latest", level)
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in waiting])
         found: list[Message] = []
         while waiting:
@@ -96,11 +100,13 @@ class KafkaFixture:
                 f"{topic}: nothing for {READ_S} s, partitions {sorted(waiting)} not at end"
             )
             error = message.error()
-            if error is None:
+            assert error is None or error.code() == KafkaError._PARTITION_EOF, error
+            number, offset = message.partition() or 0, message.offset() or 0
+            if error is None and offset < ends[topic, number]:
                 found.append(message)
             else:
-                assert error.code() == KafkaError._PARTITION_EOF, error
-                waiting.discard(message.partition())
+                # The end, or where it was: a topic that is written to all the time has no other.
+                waiting.discard(number)
         consumer.close()
         self._consumers.remove(consumer)
         return sorted(found, key=lambda message: (message.partition() or 0, message.offset() or 0))

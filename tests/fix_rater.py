@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import ConsumerGroupState, Message
 
 from pricing.cards import Assignment, BookContent, CardVersion, Cell, Contract, PriceCard, Rate, RateCard
 from rate_book.store import apply
-from runtime.kafka.offsets import list_offsets
+from runtime.kafka.offsets import Isolation, list_offsets
+from runtime.kafka.reading import PartitionReader
 from runtime.postgres import connect, migrate
 from runtime.settings import KafkaSettings
 from schemas import topics
@@ -27,6 +27,7 @@ from tests.fix_postgres import PostgresFixture
 
 PARTITIONS = 4
 DEADLINE_S = 60.0
+_TAIL = 50  # records
 
 # 2 USD a million input tokens, 10 a million output tokens; the customer pays 3 and 15.
 BOOK = BookContent(
@@ -257,11 +258,19 @@ class Pipeline:
 
     def heads(self) -> dict[int, dict[str, Any]]:
         """The newest head of each partition."""
-        return {
-            message.partition() or 0: CODEC.decode("PartitionHead", message.value())
-            for message in self.read(topics.RATER_STATE)
-            if message.key() == b"h"
-        }
+        topic = self.prefix + topics.RATER_STATE
+        wanted = [(topic, partition) for partition in range(PARTITIONS)]
+        config = self.settings.client_config()
+        found = {}
+        with PartitionReader(config) as reader:
+            for where, end in list_offsets(config, wanted, "latest", Isolation.COMMITTED).items():
+                # Each transaction writes one, so it is among the last records, unless those were aborted.
+                for start in (max(end - _TAIL, 0), 0):
+                    heads = [item for item in reader.read(*where, start, end) if item.key == b"h"]
+                    if heads:
+                        found[where[1]] = CODEC.decode("PartitionHead", heads[-1].value)
+                        break
+        return found
 
     def pending(self) -> int:
         """Input records that no committed frame covers."""
@@ -272,6 +281,15 @@ class Pipeline:
             end - (heads[partition]["events_next"] if partition in heads else 0)
             for (_, partition), end in ends.items()
         )
+
+    def members(self) -> list[str]:
+        """Who is in the raters' group, by name without the prefix; empty while it has no generation."""
+        name = f"{self.prefix}rater"
+        future = self.kafka.admin().describe_consumer_groups([name])[name]
+        found = future.result(DEADLINE_S)
+        if found.state is not ConsumerGroupState.STABLE:
+            return []
+        return sorted(member.client_id.removeprefix(self.prefix) for member in found.members)
 
     def wait_drained(self, timeout_s: float = DEADLINE_S) -> None:
         """Until every event is covered by a committed frame."""
@@ -301,39 +319,6 @@ class Pipeline:
         for rater in self.raters:
             if rater.process.poll() is None:
                 rater.kill9()
-
-
-class Supervisor:
-    """Keeps one slot's rater running as an operating system would: only exit code 3 is restarted."""
-
-    def __init__(self, pipeline: Pipeline, slot: int, settings: Mapping[str, Any]) -> None:
-        self._pipeline = pipeline
-        self._slot = slot
-        self._settings = dict(settings)
-        self._ending = threading.Event()
-        pipeline.tolerated.add(STOPPED_LOUDLY)
-        self.restarts = 0
-        self.rater = self._start()
-        self._thread = threading.Thread(target=self._watch, name=f"supervisor-{slot}", daemon=True)
-        self._thread.start()
-
-    def _start(self) -> RaterProcess:
-        return self._pipeline.start(slot=self._slot, **self._settings)
-
-    def _watch(self) -> None:
-        while not self._ending.wait(0.1):
-            if self.rater.exit_code == STOPPED_LOUDLY:
-                self.restarts += 1
-                self.rater = self._start()
-
-    def end(self) -> None:
-        """Stop watching, then the rater, which must end cleanly."""
-        self._ending.set()
-        self._thread.join()
-        assert self.rater.exit_code in {None, STOPPED_LOUDLY}, self.rater.log()
-        if self.rater.exit_code is None:
-            code = self.rater.terminate()
-            assert code == 0, f"exit code {code}:\n{self.rater.log()}"
 
 
 def whole(event: Mapping[str, Any]) -> dict[str, Any]:

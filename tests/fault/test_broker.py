@@ -1,0 +1,86 @@
+"""The broker killed, and a broker that hangs: on a stack of the tests' own."""
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from cli.stack.local import LocalStack
+from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
+from tests.fault.checks import check_everything
+from tests.fault.load import Load
+from tests.fault.supervisor import Supervisor
+from tests.fix_kafka import KafkaFixture
+from tests.fix_rater import Pipeline, make_pipeline, wait_for
+
+
+@pytest.fixture
+def own_pipeline(own_stack: LocalStack, tmp_path: Path) -> Iterator[Pipeline]:
+    """A pipeline on a stack that may be killed."""
+    loader = SettingsLoader(own_stack.project_dir, {})
+    server = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
+    database = f"t_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+    kafka = KafkaFixture(loader.section("kafka", KafkaSettings))
+    made = make_pipeline(kafka, make_conninfo(server, dbname=database), tmp_path)
+    made.environment |= {
+        "RATESTREAM_RATER__SESSION_TIMEOUT_MS": "3000",
+        "RATESTREAM_RATER__TRANSACTION_TIMEOUT_MS": "8000",
+        "RATESTREAM_RATER__BATCH_WAIT_MS": "50",
+    }
+    yield made
+    made.close()
+    kafka.close()
+
+
+@pytest.mark.slow
+def test_the_broker_is_killed_twice_under_load(own_stack: LocalStack, own_pipeline: Pipeline) -> None:
+    load = Load(own_pipeline, at_once=500)
+    supervisors = [Supervisor(own_pipeline, slot, {"rater__batch_records_max": 20}) for slot in (0, 1)]
+    for supervisor in supervisors:
+        supervisor.rater.wait_owner()
+    for _ in range(2):
+        own_stack.kill9_kafka()
+        load.wait_more(50)
+        own_pipeline.wait_frames(min(head["frame_no"] for head in own_pipeline.heads().values()) + 1)
+    load.stop()
+    own_pipeline.wait_drained(120)
+    for supervisor in supervisors:
+        supervisor.end()
+    check_everything(own_pipeline, load)
+
+
+@pytest.mark.slow
+def test_a_producer_whose_commit_was_slow_is_retired(own_stack: LocalStack, own_pipeline: Pipeline) -> None:
+    """A delayed request to end one transaction must not be able to end a later one."""
+    load = Load(own_pipeline, at_once=500)
+    rater = own_pipeline.start(
+        failpoints="in_commit:4:stop",
+        rater__batch_records_max=20,
+        rater__session_timeout_ms=20_000,
+        rater__transaction_timeout_ms=30_000,
+    )
+    rater.wait_stopped()
+    broker = own_stack.kafka.service.pid()
+    assert broker is not None
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        rater.resume()
+        # Time is the subject: an end of a transaction counts as slow after 2 s.
+        began = time.monotonic()
+        wait_for(lambda: time.monotonic() > began + 4, "the commit waits for the broker")
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    load.stop()
+    own_pipeline.wait_drained()
+    wait_for(lambda: "retiring the producer" in rater.log(), "the producer is retired")
+    assert rater.terminate() == 0
+    check_everything(own_pipeline, load)
