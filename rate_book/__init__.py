@@ -1,1 +1,1 @@
-"""The rate book: cards, contracts and assignments as data; their store, poller, and way to and from the wire."""
+"""The rate book: cards, contracts, assignments as data; their store and poller, and the way to the wire."""
