@@ -106,6 +106,8 @@ def _verdict(report: Report) -> str:
         (p.to_frame or 0) - (p.from_frame or 0) + 1 for p in report.partitions if p.from_frame is not None
     )
     read = f"{frames:,} frames in {len(report.partitions)} partitions"
+    if report.verified and not frames:
+        return f"VERIFIED: there is nothing to verify in {len(report.partitions)} partitions"
     if report.verified:
         return f"VERIFIED: {read}: every event once, every amount computed again, every sum added up again"
     kinds = len(report.findings.counts)

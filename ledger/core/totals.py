@@ -1,14 +1,25 @@
 """What was counted and summed by reading rated records, exact, for the report."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.core.amounts import atto, plain
-from ledger.core.model import RatedRecord
+from ledger.core.model import ORIGINAL, RatedRecord
 
 _UNPRICED = frozenset({"unpriced", "partial"})
 BREAKDOWNS = ("model", "product", "customer")
+
+
+class _Facts(NamedTuple):
+    """What one record adds to every group that it belongs to."""
+
+    original: bool
+    cost: tuple[tuple[str, int], ...]
+    price: tuple[tuple[str, int], ...]
+    unpriced_cost: bool
+    unpriced_price: bool
 
 
 @dataclass(slots=True)
@@ -21,14 +32,14 @@ class Sums:
     unpriced_cost_events: int = 0
     unpriced_price_events: int = 0
 
-    def add(self, record: RatedRecord) -> None:
-        self.events += record.rating["leg"] == "original"
-        for side, sums in (("cost", self.cost), ("price", self.price)):
-            rated = record.rating[side]
-            if rated["amount"] is not None:
-                sums[rated["currency"]] += atto(rated["amount"])
-        self.unpriced_cost_events += record.rating["cost"]["status"] in _UNPRICED
-        self.unpriced_price_events += record.rating["price"]["status"] in _UNPRICED
+    def add(self, facts: _Facts) -> None:
+        self.events += facts.original
+        for currency, amount in facts.cost:
+            self.cost[currency] += amount
+        for currency, amount in facts.price:
+            self.price[currency] += amount
+        self.unpriced_cost_events += facts.unpriced_cost
+        self.unpriced_price_events += facts.unpriced_price
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -57,6 +68,19 @@ class Totals:
         event = record.event
         model = event["billed_model"] or event["served_model"] or event["requested_model"]
         groups = {"model": model, "product": event["product"], "customer": event["customer_id"]}
-        self.sums.add(record)
+        rating = record.rating
+        facts = _Facts(
+            rating["leg"] == ORIGINAL,
+            _amount(rating["cost"]),
+            _amount(rating["price"]),
+            rating["cost"]["status"] in _UNPRICED,
+            rating["price"]["status"] in _UNPRICED,
+        )
+        self.sums.add(facts)
         for name, value in groups.items():
-            self.by[name].setdefault(value or "(none)", Sums()).add(record)
+            self.by[name].setdefault(value or "(none)", Sums()).add(facts)
+
+
+def _amount(side: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    """Currency and amount, nothing where the side has none."""
+    return () if side["amount"] is None else ((side["currency"], atto(side["amount"])),)
