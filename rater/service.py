@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 _DAY_US = 86_400_000_000
 _REFRESHED_A_TRANSACTION = 5_000
 _REPORT_S = 10.0
+_TOPICS_CHECKED_S = 5.0
 _LOG_APPEND_TIME = 2  # confluent_kafka.TIMESTAMP_LOG_APPEND_TIME
 
 FIRST_APPEND_HEADER = "ratestream-first-append-us"
@@ -124,6 +125,7 @@ class Rater:
         self._tools: tuple[Confirmed, Tools] | None = None
         self._refresh_due_s = clock.monotonic_s() + limits.refresh_every_s
         self._report_due_s = clock.monotonic_s() + _REPORT_S
+        self._topics_due_s = clock.monotonic_s() + _TOPICS_CHECKED_S
         self.counters = Counters()
         self._group = group(opened=self._open, closed=self._close)
 
@@ -149,6 +151,7 @@ class Rater:
             self._rewind(sorted(self._waiting))
             self._waiting.clear()
             self._sleep(limits.wait_s)
+        self._check_topics()
         self._report()
         return bool(works)
 
@@ -361,6 +364,12 @@ class Rater:
         for it in owned.values():
             it.store.close()
         _LOG.info("gave up partitions %s", ", ".join(map(str, partitions)))
+
+    def _check_topics(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._topics_due_s:
+            self._topics_due_s = now_s + _TOPICS_CHECKED_S
+            self._assignment.check_topics()
 
     def _report(self) -> None:
         now_s = self._clock.monotonic_s()

@@ -28,7 +28,7 @@ from runtime.clock import Clock
 from runtime.kafka.errors import KafkaUnavailableError, PositionLostError
 from runtime.kafka.offsets import Isolation, list_offsets
 from runtime.kafka.reading import PartitionReader
-from runtime.kafka.topology import Topology
+from runtime.kafka.topology import Topology, describe
 
 _LOG = logging.getLogger(__name__)
 _STABLE_POLL_S = 0.1
@@ -52,6 +52,10 @@ class TopicNames:
     @property
     def outputs(self) -> tuple[str, str, str, str]:
         return (self.rated, self.rejected, self.deltas, self.state)
+
+
+class TopicChangedError(KafkaUnavailableError):
+    """A topic was deleted and created anew: offsets of the old one mean nothing in it, so the rater stops."""
 
 
 class OwnedPartition:
@@ -126,7 +130,7 @@ class Assignment:
         self._clock = clock
         self._timeout_s = timeout_s
         self._in_restore = in_restore
-        ids = topology.topic_ids
+        self._topic_ids = ids = topology.topic_ids
         self._log = LogIdentity(
             topology.cluster_id,
             ids[names.events],
@@ -144,7 +148,9 @@ class Assignment:
             KafkaUnavailableError: an old transaction stayed open, or the broker is away.
             PositionLostError: the broker no longer holds a position.
             FrameError: the log contradicts itself.
+            TopicChangedError: a topic is not the one that it was.
         """
+        self.check_topics()
         # 1. An old owner that sent its offsets before it lost the partitions may still commit.
         wait_for_pending_offsets(partitions, self._timeout_s)
         # 2. Everything that any owner has produced so far, committed or not.
@@ -164,6 +170,21 @@ class Assignment:
             owned[partition] = self._restored(partition, bounds)
         self._check_positions(owned)
         return owned
+
+    def check_topics(self) -> None:
+        """A fetch names a topic by its name, so a consumer goes on in a new topic as if nothing had happened.
+
+        Raises:
+            TopicChangedError: a topic is not the one that the process started with.
+            KafkaUnavailableError: one does not exist, or the broker is away.
+        """
+        now = describe(self._config, [*self._names.inputs, *self._names.outputs]).topic_ids
+        for name, topic_id in now.items():
+            if topic_id != self._topic_ids[name]:
+                raise TopicChangedError(
+                    f"{name}: its id was {self._topic_ids[name]} and is now {topic_id}: "
+                    "the topic was deleted and created anew"
+                )
 
     def _output_ends(self, partitions: Sequence[int]) -> dict[tuple[str, int], int]:
         wanted = [(topic, partition) for topic in self._names.outputs for partition in partitions]
