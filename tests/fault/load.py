@@ -5,6 +5,8 @@ import threading
 from fractions import Fraction
 from typing import Any
 
+from confluent_kafka import KafkaException
+
 from schemas import topics
 from schemas.codec import CODEC
 from tests.fix_rater import Pipeline, usage_event, wait_for, whole
@@ -82,7 +84,14 @@ class Load:
         self._put(event["customer_id"].encode(), CODEC.encode("UsageEvent", whole(event)))
 
     def _put(self, key: bytes, value: bytes) -> None:
-        self._producer.produce(self._topic, value, key, on_delivery=self._delivered)
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key, on_delivery=self._delivered)
+            except (BufferError, KafkaException):
+                # A broker that has just started may not know the topic yet: nothing was queued.
+                self._producer.poll(0.1)
+            else:
+                return
 
     def _delivered(self, error: object, _message: object) -> None:
         if error is not None:

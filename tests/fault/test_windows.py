@@ -16,7 +16,7 @@ from tests.fault.load import CUSTOMERS
 from tests.fault.retention import delete_before
 from tests.fix_rater import PARTITIONS, STOPPED_LOUDLY, Pipeline, usage_event, wait_for, whole
 
-_MINUTE = {"windows__late_s": 60, "windows__replay_s": 60, "windows__future_s": 1}
+_MINUTE: dict[str, Any] = {"windows__late_s": 60, "windows__replay_s": 60, "windows__future_s": 1}
 
 
 def _now_us() -> int:
@@ -40,8 +40,9 @@ def _duplicates(pipeline: Pipeline) -> int:
 
 
 def test_a_repeated_event_before_and_after_the_windows_end(pipeline: Pipeline) -> None:
-    shrunk = {"late_s": 6, "replay_s": 12, "future_s": 1, "digest_bucket_s": 1}
-    rater = pipeline.start(**{f"windows__{name}": value for name, value in shrunk.items()})
+    rater = pipeline.start(
+        windows__late_s=6, windows__replay_s=12, windows__future_s=1, windows__digest_bucket_s=1
+    )
     rater.wait_owner()
     event = usage_event(1, 1)
     at_us = event["event_time_us"]
@@ -124,7 +125,7 @@ def test_frames_deleted_and_the_state_kept_change_nothing(pipeline: Pipeline) ->
 @pytest.mark.slow
 def test_sequences_survive_expired_frames_by_the_refreshed_records(pipeline: Pipeline) -> None:
     """Frames and state gone, the head older than the window: it goes on, each customer's sequence too."""
-    shrunk: dict[str, object] = {
+    shrunk: dict[str, Any] = {
         "windows__late_s": 4,
         "windows__replay_s": 4,
         "windows__future_s": 1,
@@ -163,7 +164,7 @@ def test_sequences_survive_expired_frames_by_the_refreshed_records(pipeline: Pip
     check_closed(pipeline)
 
 
-def _some_rated(pipeline: Pipeline, settings: Mapping[str, object]) -> list[dict[str, Any]]:
+def _some_rated(pipeline: Pipeline, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Events that a rater, gone again, has rated in several frames."""
     rater = pipeline.start(rater__batch_records_max=10, **settings)
     events = [usage_event(number % CUSTOMERS, number) for number in range(200)]
