@@ -216,9 +216,9 @@ class Assignment:
         before = store.meta.head.frame_no
         head = restore(store, self._reader, partition, topics, bounds, self._in_restore)
         _LOG.info(
-            "partition %d: frames %d to %d restored in %.2f s; goes on at events %d",
+            "partition %d: %d frames restored up to frame %d in %.2f s; goes on at events %d",
             partition,
-            before + 1,
+            head.frame_no - before,
             head.frame_no,
             self._clock.monotonic_s() - started_s,
             head.events_next,
