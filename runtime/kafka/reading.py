@@ -6,7 +6,7 @@ that no reader is given, so the end is reached when the broker says so, not when
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -45,7 +45,7 @@ class Record:
 
 
 class PartitionReader:
-    """A consumer that reads one partition after another; `read` starts anew each time it is called.
+    """A consumer that reads one partition after another; `read` ends the one before.
 
     Args:
         config: client settings as librdkafka names them, `bootstrap.servers` at least.
@@ -55,6 +55,7 @@ class PartitionReader:
 
     def __init__(self, config: Mapping[str, Any], *, committed: bool = True, stalled_s: float = 30.0) -> None:
         self._stalled_s = stalled_s
+        self._reads = 0
         self._consumer = Consumer(
             {
                 **config,
@@ -81,7 +82,7 @@ class PartitionReader:
         """Closes the consumer; a second call does nothing."""
         self._consumer.close()
 
-    def read(self, topic: str, partition: int, start: int, end: int) -> Iterator[Record]:
+    def read(self, topic: str, partition: int, start: int, end: int) -> Generator[Record, None, None]:
         """The records with start <= offset < end, in order.
 
         Raises:
@@ -91,10 +92,14 @@ class PartitionReader:
         if start >= end:
             return
         self._consumer.assign([TopicPartition(topic, partition, start)])
-        try:
-            yield from self._until(topic, partition, end)
-        finally:
-            self._consumer.unassign()
+        # A read that is left half-way may end after the next one began: it must not take its partition.
+        self._reads += 1
+        mine = self._reads
+        for record in self._until(topic, partition, end):
+            yield record
+            if self._reads != mine:
+                raise RuntimeError(f"{topic} {partition}: another read of this reader began")
+        self._consumer.unassign()
 
     def _until(self, topic: str, partition: int, end: int) -> Iterator[Record]:
         heard = time.monotonic()
