@@ -54,10 +54,11 @@ class Meta:
     """How far the state has followed the log, and how much it must hold.
 
     coverage_from_us: append time of the oldest frame in it; 0 where that is frame 1; None before any frame.
-    digests: how many each bucket has. customers: how many there are.
+    digests: how many each bucket has. customers: how many there are. replay_us: how long digests were kept.
     """
 
     log: LogIdentity
+    replay_us: int
     format: int = FORMAT
     head: Head = field(default_factory=Head)
     deltas_next: int = 0
@@ -137,12 +138,12 @@ class StateStore:
         """What the state says of itself, every file read once; None where it is of no use for this log."""
         stored = self._db.get(_META_KEY)
         if stored is None:
-            # No meta was ever written: whatever else is here has no known position.
-            return None
+            return None  # never written: whatever else is here has no known position
         fields = json.loads(stored)
-        fields["head"] = Head(**fields["head"])
-        fields["log"] = LogIdentity(**fields["log"])
-        if fields["format"] != FORMAT or fields["log"] != log:
+        fields |= {"head": Head(**fields["head"]), "log": LogIdentity(**fields["log"])}
+        kept_us, fields["replay_us"] = fields["replay_us"], self._windows.replay_us
+        # Kept for a shorter window than is in force now, it lacks digests that may be repeated.
+        if fields["format"] != FORMAT or fields["log"] != log or kept_us < self._windows.replay_us:
             return None
         fields["digests"] = {int(bucket_us): count for bucket_us, count in fields["digests"].items()}
         meta = Meta(**fields)
@@ -172,7 +173,7 @@ class StateStore:
         self._customers_cache.clear()
         self._filter = DigestFilter()
         self._db = self._open()
-        self.meta = Meta(log)
+        self.meta = Meta(log, self._windows.replay_us)
 
     def close(self) -> None:
         """Release the files; the path can be opened again at once."""

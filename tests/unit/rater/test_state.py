@@ -13,6 +13,7 @@ from rater.adapters.state import FORMAT, CustomerEntry, LogIdentity, Meta, State
 from rater.core.batch import Head
 from rater.core.frames import FrameEffects
 from rater.core.identity import Known, pack_entry
+from rater.core.lateness import Windows
 from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS
 
 LOG = LogIdentity("cluster", "events", "corrections", "deltas", "state")
@@ -39,9 +40,9 @@ class Opener:
         self.path = path
         self._open: list[StateStore] = []
 
-    def __call__(self, log: LogIdentity = LOG) -> StateStore:
+    def __call__(self, log: LogIdentity = LOG, windows: Windows = WINDOWS) -> StateStore:
         self.close()
-        self._open.append(StateStore(self.path, log, WINDOWS, CACHE))
+        self._open.append(StateStore(self.path, log, windows, CACHE))
         return self._open[-1]
 
     def close(self) -> None:
@@ -63,7 +64,11 @@ def known(store: StateStore, *numbers: int, bucket_us: int = NOW_US) -> set[int]
 
 
 def is_empty(store: StateStore) -> bool:
-    return store.meta == Meta(LOG) and not known(store, 1, 2) and not store.customers(["a", "b"])
+    return (
+        store.meta == Meta(LOG, WINDOWS.replay_us)
+        and not known(store, 1, 2)
+        and not store.customers(["a", "b"])
+    )
 
 
 def test_a_new_state_knows_nothing(opened: Opener) -> None:
@@ -77,6 +82,7 @@ def test_what_was_applied_is_there_after_a_restart(opened: Opener) -> None:
     meta = store.meta
     assert meta == Meta(
         LOG,
+        WINDOWS.replay_us,
         head=effects(2).head,
         deltas_next=3,
         state_next=4,
@@ -213,6 +219,26 @@ def test_expired_buckets_are_dropped_for_good(opened: Opener) -> None:
     assert store.drop_expired() == []
     assert known(store, 1, 2, bucket_us=old_us) == {2}
     assert known(opened(), 1, 2, bucket_us=old_us) == {2}
+
+
+def test_a_wider_window_than_digests_were_kept_for_discards_the_state(opened: Opener) -> None:
+    """A longer time back from then to now would let what was dropped pass as new."""
+    narrow = replace(WINDOWS, late_us=10 * DAY_US, replay_us=12 * DAY_US)
+    store = opened(windows=narrow)
+    store.apply(effects(1, NOW_US - 14 * DAY_US), at_us=1)
+    store.apply(effects(2), at_us=1)
+    assert store.drop_expired() == [NOW_US - 14 * DAY_US]
+    assert known(opened(windows=narrow), 1, 2) == {2}
+    assert is_empty(opened(windows=WINDOWS))
+
+
+def test_a_window_that_was_narrow_for_a_while_discards_the_state_too(opened: Opener) -> None:
+    opened().apply(effects(1), at_us=1)
+    narrow = replace(WINDOWS, late_us=10 * DAY_US, replay_us=12 * DAY_US)
+    store = opened(windows=narrow)
+    assert known(store, 1) == {1}
+    store.apply(effects(2), at_us=1)
+    assert is_empty(opened(windows=WINDOWS))
 
 
 def test_a_death_while_a_bucket_is_dropped_or_made_does_no_harm(opened: Opener) -> None:
