@@ -23,7 +23,14 @@ Which = Literal["earliest", "latest"]
 
 _REQUEST_TIMEOUT_S = 15.0
 _PAUSE_S = 0.1
-_BETWEEN_LEADERS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_BETWEEN_LEADERS = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 _EARLIEST = _OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # no annotations in the library
 _LATEST = _OffsetSpec.latest()  # type: ignore[no-untyped-call]  # no annotations in the library
 
@@ -80,5 +87,5 @@ def list_offsets(
 
 
 def _passes(error: KafkaException | TimeoutError) -> bool:
-    """Whether the partition is only between two leaders, as just after its creation."""
+    """Whether the partition is only between two leaders, as just after its creation or a restart."""
     return isinstance(error, KafkaException) and error.args[0].code() in _BETWEEN_LEADERS
