@@ -200,6 +200,7 @@ class Pipeline:
                 "RATESTREAM_RATER__SESSION_TIMEOUT_MS": "3000",
                 "RATESTREAM_RATER__TRANSACTION_TIMEOUT_MS": "6000",
                 "RATESTREAM_PROJECT_DIR": str(self.directory),
+                "PYTHONFAULTHANDLER": "1",  # SIGABRT writes every thread's stack to the log
             }
             | self.environment
             | given
@@ -314,6 +315,15 @@ class Pipeline:
         """No rater died of what it was not meant to die of."""
         dead = [rater for rater in self.raters if rater.exit_code not in {None, *self.tolerated}]
         assert not dead, f"a rater ended with {dead[0].exit_code}:\n{dead[0].log()}"
+
+    def stacks(self) -> str:
+        """End every rater that runs, and say what it was doing."""
+        running = [rater for rater in self.raters if rater.exit_code is None]
+        for rater in running:
+            rater.process.send_signal(signal.SIGABRT)
+            rater.resume()
+            rater.wait_dead()
+        return "\n".join(f"rater {rater.pid}:\n{rater.log()[-6000:]}" for rater in running)
 
     def close(self) -> None:
         for rater in self.raters:

@@ -38,7 +38,8 @@ def own_pipeline(own_stack: LocalStack, tmp_path: Path) -> Iterator[Pipeline]:
         "RATESTREAM_RATER__BATCH_WAIT_MS": "50",
     }
     yield made
-    made.close()
+    # Where a rater hung, its stacks are what there is to go by: shown where the test failed.
+    print(made.stacks())
     kafka.close()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rater.service import FIRST_APPEND_HEADER
+from rater.core.replay import FIRST_APPEND_HEADER
 from runtime.kafka.offsets import list_offsets
 from schemas import topics
 from schemas.codec import CODEC
