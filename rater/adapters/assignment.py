@@ -27,7 +27,7 @@ from rater.core.lateness import Windows
 from runtime.clock import Clock
 from runtime.kafka.errors import KafkaUnavailableError, PositionLostError
 from runtime.kafka.offsets import Isolation, list_offsets
-from runtime.kafka.reading import PartitionReader
+from runtime.kafka.reading import PartitionReader, ReadFailedError
 from runtime.kafka.topology import Topology, describe
 
 _LOG = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class OwnedPartition:
         self._config = config
         self._windows = windows
         self._covered = False
+        self._first_held = 0  # offset of the first input record that the broker holds, as far as known
 
     def check_coverage(self, first: Record) -> None:
         """At the first input record after a restore: see log_reader.check_coverage."""
@@ -97,10 +98,16 @@ class OwnedPartition:
     def first_record(self, offset: int) -> bytes | None:
         """The value at an offset of usage.events, or None where it is gone."""
         where = (self._names.events, self.partition)
-        if offset < list_offsets(self._config, [where], "earliest")[where]:
+        if offset < self._first_held:
             return None
-        for record in self._reader.read(*where, offset, offset + 1):
-            return record.value
+        try:
+            for record in self._reader.read(*where, offset, offset + 1):
+                return record.value
+        except ReadFailedError:
+            # Asked only now: it takes ten times as long as a read, and a batch may be full of such repeats.
+            self._first_held = list_offsets(self._config, [where], "earliest")[where]
+            if offset >= self._first_held:
+                raise
         return None
 
 

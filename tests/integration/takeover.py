@@ -175,3 +175,10 @@ def drain(rater: Rater, pipeline: Pipeline) -> None:
 
 def sequences_of(rated: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     return [(item["event"]["event_id"], item["rating"]["customer_seq"]) for item in rated]
+
+
+def delete_before(pipeline: Pipeline, topic: str, offset: int) -> None:
+    """Have the broker delete what stands before an offset of PARTITION, as its retention does."""
+    where = TopicPartition(pipeline.prefix + topic, PARTITION, offset)
+    for future in pipeline.kafka.admin().delete_records([where]).values():
+        future.result(DEADLINE_S)

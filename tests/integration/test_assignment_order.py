@@ -29,6 +29,7 @@ from tests.integration.takeover import (
     PARTITION,
     OldOwner,
     customer_on,
+    delete_before,
     drain,
     drive,
     events_on,
@@ -401,9 +402,3 @@ def set_group_offsets(pipeline: Pipeline, offset: int) -> None:
     for future in pipeline.kafka.admin().alter_consumer_group_offsets([asked]).values():
         (answer,) = future.result(DEADLINE_S).topic_partitions
         assert answer.error is None
-
-
-def delete_before(pipeline: Pipeline, topic: str, offset: int) -> None:
-    where = TopicPartition(pipeline.prefix + topic, PARTITION, offset)
-    for future in pipeline.kafka.admin().delete_records([where]).values():
-        future.result(DEADLINE_S)

@@ -15,7 +15,7 @@ from schemas import topics
 from schemas.codec import CODEC
 from schemas.partitioning import partition_of
 from tests.fix_rater import BOOK, PARTITIONS, Pipeline, check_exactly_once, usage_event, wait_for, whole
-from tests.integration.takeover import customer_on
+from tests.integration.takeover import customer_on, delete_before
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
@@ -166,6 +166,39 @@ def test_what_cannot_be_rated_is_rejected_with_its_bytes_and_leaves_its_neighbou
         assert message.key() == (b"customer-1" if cause.identified else None)
     check_exactly_once(pipeline, good)
     assert rater.terminate() == 0
+
+
+def turned(event: Mapping[str, Any]) -> bytes:
+    """The same event in other bytes."""
+    return encoded(dict(event) | {"usage": dict(reversed(event["usage"].items()))})
+
+
+def test_the_same_event_in_other_bytes_is_compared_with_the_first_one(pipeline: Pipeline) -> None:
+    """A restart later, and when the first record is gone."""
+    customer = customer_on(0)
+    events = [usage_event(0, number, customer_id=customer) for number in range(3)]
+    pipeline.emit(events)
+    rater = pipeline.start()
+    pipeline.wait_drained()
+    assert rater.terminate() == 0
+    other = events[0] | {"usage": {"input_tokens": "1"}}
+    again = [turned(event) for event in (*events, other)]
+    assert not {encoded(event) for event in events} & set(again)
+    pipeline.emit_raw([(customer.encode(), value) for value in again])  # offsets 3 to 6
+    pipeline.start()
+    pipeline.wait_drained()
+    check_exactly_once(pipeline, events)
+    assert duplicates(pipeline) == [(3, 0), (4, 1), (5, 2)]
+    assert [(it["reason"], it["offset"]) for it in pipeline.rejected()] == [("id_conflict", 6)]
+    delete_before(pipeline, topics.USAGE_EVENTS, 7)
+    pipeline.emit_raw([(customer.encode(), value) for value in (again[1], encoded(events[1]), again[2])])
+    pipeline.wait_drained()
+    assert [it["offset"] for it in pipeline.rejected()] == [6, 7, 9]
+    assert duplicates(pipeline)[3:] == [(8, 1)]
+
+
+def duplicates(pipeline: Pipeline) -> list[tuple[int, int]]:
+    return [(it["offset"], it["first_offset"]) for frame in frames(pipeline) for it in frame["duplicates"]]
 
 
 def test_usage_that_the_book_does_not_know_is_rated_unpriced_and_not_rejected(pipeline: Pipeline) -> None:
