@@ -20,12 +20,16 @@ from runtime.kafka.errors import (
     error_of,
     stop_error,
 )
+from runtime.watchdog import Watchdog
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 Delivered = Callable[[int], None]
 _QUEUE_FULL_WAIT_S = 0.05
+# librdkafka's send_offsets_to_transaction() ignores its time-out while the group's coordinator is away, as
+# after a broker's restart, and may never return (librdkafka issue 5456, seen with 2.16).
+_HUNG_S = 10.0
 
 
 class TransactionalProducer:
@@ -50,6 +54,7 @@ class TransactionalProducer:
         self._timeout_s = timeout_s
         self._slow_end_s = slow_end_s
         self._doubtful = False
+        self._watchdog = Watchdog(clock)
         self._producer = self._start()
         self.retired = 0
 
@@ -143,7 +148,8 @@ class TransactionalProducer:
         while True:
             left_s = max(deadline_s - self._clock.monotonic_s(), 0.1)
             try:
-                return call(left_s)
+                with self._watchdog.within(left_s + _HUNG_S, what):
+                    return call(left_s)
             except KafkaException as exception:
                 error = error_of(exception)
                 out_of_time = self._clock.monotonic_s() >= deadline_s
