@@ -7,13 +7,14 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bench.micro import price
-from bench.pipeline.run import database, new_world, run_bare, run_rater
+from bench.pipeline.run import clean_up, database, new_world, run_bare, run_rater
 from cli.stack.local import LocalStack
 from runtime.settings import SettingsLoader
 
@@ -28,23 +29,45 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     loader = SettingsLoader.of_process()
-    if not loader.names_endpoint("kafka"):
-        LocalStack(loader.project_dir).up()
-    print("one price ...", flush=True)
-    figures: dict[str, Any] = {"machine": _machine(), "price": price.run()}
+    with _services(loader):
+        print("one price ...", flush=True)
+        figures = {"machine": _machine(), "price": price.run()} | _loops(loader, arguments)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    _show(figures, path)
+
+
+@contextmanager
+def _services(loader: SettingsLoader) -> Iterator[None]:
+    """The services that the settings name, else the local stack, stopped again if it was down."""
+    stack = None if loader.names_endpoint("kafka") else LocalStack(loader.project_dir)
+    was_up = stack is None or stack.is_up()
+    if stack is not None:
+        stack.up()
+    try:
+        yield
+    finally:
+        clean_up(loader)
+        if stack is not None and not was_up:
+            stack.down()
+
+
+def _loops(loader: SettingsLoader, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Each round runs the three loops one after the other, so that its ratios share the machine's mood."""
+    bare, rated, known = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         dsn = database(loader)
-        bare, rated, known = [], [], []
         for number in range(1, arguments.rounds + 1):
             print(
-                f"round {number}: bare loop, rater, rater with {arguments.known:,} known ids ...", flush=True
+                f"round {number}: bare loop, rater, rater that knows {arguments.known:,} ids ...", flush=True
             )
             world = new_world(loader, dsn, arguments.events, Path(folder))
             bare.append(run_bare(world))
             rated.append(run_rater(world))
             world = new_world(loader, dsn, arguments.events, Path(folder), known=arguments.known)
             known.append(run_rater(world))
-    figures |= {
+    return {
         "bare_loop": bare,
         "rater": rated,
         "rater_with_known_ids": known,
@@ -54,10 +77,6 @@ def main() -> None:
         "known_to_unknown_events_per_s": _ratios(known, rated, "events_per_s"),
         "unknown_to_known_cpu": _ratios(rated, known, "cpu_s_per_million"),
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    _show(figures, path)
 
 
 def _ratios(above: Sequence[dict[str, Any]], below: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:

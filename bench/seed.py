@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from rater.adapters.outputs import frame_outputs, head_output
 from rater.adapters.state import LogIdentity
@@ -32,12 +32,17 @@ def seed_known(kafka: KafkaSettings, known: int, now_us: int) -> None:
         for result in _frames(partition, known // kafka.partitions, now_us):
             head = result.head
             for part in frame_outputs(names[2], result, "bench", "bench"):
-                producer.produce(part.topic, part.value, None, partition)
+                producer.produce(part.topic, part.value, None, partition, on_delivery=_delivered)
             producer.poll(0)
         last = head_output(names[3], head, log)
-        producer.produce(last.topic, last.value, last.key, partition)
+        producer.produce(last.topic, last.value, last.key, partition, on_delivery=_delivered)
     if producer.flush(120):
         raise SystemExit("seeded frames were not acknowledged")
+
+
+def _delivered(error: KafkaError | None, message: Message) -> None:
+    if error is not None:
+        raise SystemExit(f"a seeded frame was refused: {error.str()} ({len(message)} bytes)")
 
 
 def _frames(partition: int, count: int, now_us: int) -> Iterator[BatchResult]:

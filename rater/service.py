@@ -17,6 +17,7 @@ from rater.adapters.rating import tools_for
 from rater.core.batch import BatchResult, PartitionBatch, Record, Tools
 from rater.core.frames import effects_of_result
 from rater.core.lateness import Windows
+from rater.core.replay import FIRST_APPEND_HEADER
 from runtime.clock import Clock
 from runtime.errors import InfrastructureError
 from runtime.failpoints import AbortRequested, Failpoints
@@ -31,8 +32,6 @@ _REFRESHED_A_TRANSACTION = 5_000
 _REPORT_S = 10.0
 _TOPICS_CHECKED_S = 5.0
 _LOG_APPEND_TIME = 2  # confluent_kafka.TIMESTAMP_LOG_APPEND_TIME
-
-FIRST_APPEND_HEADER = "ratestream-first-append-us"
 
 FAILPOINTS = frozenset(
     {

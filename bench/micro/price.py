@@ -1,4 +1,8 @@
-"""One compiled price of three meters, two context keys and a threshold, both sides; then with its bytes."""
+"""One price of three meters, two context keys and a threshold: look-up to amounts; whole; with its bytes.
+
+`compiled_price` begins with parsed leaves and ends with integer amounts on lines; `split` parses the texts and
+takes the parts out of their wholes; `cost_only` and `cost_and_price` are rate() whole.
+"""
 
 import statistics
 import time
@@ -8,7 +12,7 @@ from typing import Any
 from bench.world import BOOK
 from pricing.compile import compile_book
 from pricing.money import format_atto
-from pricing.rate import Call, rate
+from pricing.rate import Call, _side, rate  # one side is what "a price" means
 from rate_book.encode import encode_rating
 
 _CALLS = 20_000
@@ -38,7 +42,16 @@ def run() -> dict[str, Any]:
     cost_only = rate(book, call._replace(customer_id=None))
     if cost_only.cost != rating.cost:
         raise SystemExit("the cost depends on the customer")
+    plan, leaves = book.splitter.split(call.semantics, call.usage)
+    context = tuple(call.context.items())
+
+    def compiled_price() -> object:
+        cell = book.cost_ladder(call.provider, call.model, context, call.at_us).cell(plan, leaves)
+        return _side(cell.plan(plan.meters), leaves)
+
     return {
+        "compiled_price_us": _timed(compiled_price),
+        "split_us": _timed(lambda: book.splitter.split(call.semantics, call.usage)),
         "cost_only_us": _timed(lambda: rate(book, call._replace(customer_id=None))),
         "cost_and_price_us": _timed(lambda: rate(book, call)),
         "encode_us": _timed(lambda: encode_rating(rating, book, customer_seq=123_456)),

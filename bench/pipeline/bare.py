@@ -18,9 +18,7 @@ TRANSACTION_S = 0.5
 def main() -> None:
     """Copy `--events` events, decoded and encoded again, in transactions of half a second."""
     arguments = _arguments()
-    schema: Any = load_schema(
-        str(Path(__file__).parents[2] / "schemas/avro/ratestream.UsageEvent.avsc")
-    )
+    schema: Any = load_schema(str(Path(__file__).parents[2] / "schemas/avro/ratestream.UsageEvent.avsc"))
     consumer = Consumer(
         {
             "bootstrap.servers": arguments.bootstrap,

@@ -19,6 +19,7 @@ from bench.seed import seed_known
 from bench.world import BOOK, events, expected_totals
 from cli.topics import specs
 from rate_book.store import apply
+from runtime.databases import create_database, drop_databases
 from runtime.kafka import admin
 from runtime.kafka.offsets import list_offsets
 from runtime.kafka.reading import PartitionReader
@@ -29,6 +30,8 @@ from schemas.topics import USAGE_EVENTS, USAGE_RATED
 
 PARTITIONS = 4
 _CHILD_S = 600
+_TOPIC_PREFIX = "bench-"
+_DATABASE_PREFIX = "ratestream_bench_"
 
 
 @dataclass
@@ -53,7 +56,7 @@ class World:
 
 def new_world(loader: SettingsLoader, dsn: str, count: int, directory: Path, *, known: int = 0) -> World:
     """Fresh topics with `count` events on them; `known` other ids are in the rater's log already."""
-    prefix = f"bench-{secrets.token_hex(4)}."
+    prefix = f"{_TOPIC_PREFIX}{secrets.token_hex(4)}."
     kafka = loader.section("kafka", KafkaSettings).model_copy(
         update={"topic_prefix": prefix, "partitions": PARTITIONS}
     )
@@ -67,18 +70,24 @@ def new_world(loader: SettingsLoader, dsn: str, count: int, directory: Path, *, 
 
 
 def database(loader: SettingsLoader) -> str:
-    """The stack's own database, with the benchmarks' book in a schema version of its own."""
-    dsn = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
-    name = f"bench_{secrets.token_hex(4)}"
-    with connect(dsn) as connection:
-        connection.set_autocommit(True)
-        connection.execute(f"create database {name}".encode())
-    dsn = f"{dsn} dbname={name}" if "://" not in dsn else dsn.rsplit("/", 1)[0] + f"/{name}"
+    """A database of the benchmarks' own, with their book as version 1."""
+    server = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
+    dsn = create_database(server, _DATABASE_PREFIX + secrets.token_hex(4))
     with connect(dsn) as connection:
         migrate(connection)
     with connect(dsn) as connection:
         apply(connection, BOOK, author="bench")
     return dsn
+
+
+def clean_up(loader: SettingsLoader) -> None:
+    """Delete every topic and database that a benchmark has made."""
+    client = admin.admin_client(loader.section("kafka", KafkaSettings))
+    admin.delete(
+        client, [name for name in client.list_topics(timeout=30).topics if name.startswith(_TOPIC_PREFIX)]
+    )
+    server = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
+    drop_databases(server, _DATABASE_PREFIX)
 
 
 def _publish(world: World) -> None:
@@ -173,10 +182,18 @@ def _records(world: World, topic: str, use: Callable[[bytes], object]) -> int:
     return count
 
 
+def main() -> None:
+    """One world, `EVENTS` of it rated: `python -m bench.pipeline.run EVENTS [bare] [--profile FILE]`."""
+    loader = SettingsLoader.of_process()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            made = new_world(loader, database(loader), int(sys.argv[1]), Path(folder))
+            if "bare" in sys.argv:
+                print(run_bare(made))
+            print(run_rater(made, extra=sys.argv[2:] if "--profile" in sys.argv else None))
+    finally:
+        clean_up(loader)
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        loader = SettingsLoader.of_process()
-        made = new_world(loader, database(loader), int(sys.argv[1]), Path(folder))
-        if "bare" in sys.argv:
-            print(run_bare(made))
-        print(run_rater(made, extra=sys.argv[2:] if "--profile" in sys.argv else None))
+    main()

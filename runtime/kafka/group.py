@@ -110,7 +110,7 @@ class PartitionGroup:
         while True:
             left_s = max(deadline_s - self._clock.monotonic_s(), 0.1)
             try:
-                failed = [
+                failed: list[object] = [
                     answer.error for answer in self._consumer.committed(asked, timeout=left_s) if answer.error
                 ]
             except KafkaException as exception:

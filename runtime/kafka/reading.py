@@ -135,7 +135,7 @@ def _offset_of(message: Message, topic: str, partition: int) -> int | None:
         return None  # it reconnects; `stalled_s` bounds how long
     if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # public under no other name
         raise ReadFailedError(f"{topic} {partition}: {error}")
-    if message.partition() != partition:
+    if (message.topic(), message.partition()) != (topic, partition):
         return None  # left over from the partition read before
     return message.offset()
 
