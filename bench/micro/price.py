@@ -1,7 +1,7 @@
 """One price of three meters, two context keys and a threshold: look-up to amounts; whole; with its bytes.
 
-`compiled_price` begins with parsed leaves and ends with integer amounts on lines; `split` parses the texts and
-takes the parts out of their wholes; `cost_only` and `cost_and_price` are rate() whole.
+`compiled_price` begins with parsed leaves and ends with integer amounts on lines; `split` parses texts and
+takes parts out of their wholes; `cost_only` and `cost_and_price` are rate() whole.
 """
 
 import statistics
