@@ -64,6 +64,10 @@ def test_a_header_later_than_the_own_append_wins_no_time() -> None:
     assert [it.reason for it in result.rejected] == ["too_late"]
 
 
+def test_a_header_later_than_the_own_append_loses_no_time_either() -> None:
+    assert len(run([record(0, said(1), first_append_us=NOW_US + 10**18)]).rated) == 1
+
+
 def test_a_replay_is_accepted_beyond_35_days() -> None:
     late = said(1, event_time_us=NOW_US - LATE_US - 1)
     assert len(run([record(0, late, first_append_us=NOW_US - 1)]).rated) == 1
