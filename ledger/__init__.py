@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""The ledger: in this version its verification of what the topics hold."""

@@ -17,6 +17,7 @@ from typing import Protocol
 import psycopg
 
 from pricing.compile import CompiledBook
+from pricing.errors import PricingError
 from rate_book.errors import NoBookError, RateBookError, StoreBrokenError
 from rate_book.store import NOTIFY_CHANNEL, check_newest, load_compiled
 from runtime.postgres import Connection, DatabaseError, connect
@@ -125,7 +126,7 @@ class BookPoller:
                         self._check(connection)
                         pause_s = _BACKOFF_FIRST_S
                         self._wait_for_change(connection)
-            except (DatabaseError, RateBookError, psycopg.Error) as error:
+            except (DatabaseError, RateBookError, PricingError, psycopg.Error) as error:
                 self.last_error = str(error).strip()
                 log.warning("rate book: %s; again in %.1f s", self.last_error, pause_s)
                 self._stopping.wait(pause_s)

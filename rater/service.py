@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rate_book.source import BookSource, Confirmed
-from rater.adapters.assignment import Assignment, OwnedPartition, TopicNames
+from rater.adapters.assignment import Assignment, OwnedPartition, TopicChangedError, TopicNames
 from rater.adapters.outputs import Output, customer_outputs, frame_outputs, head_output, rejected_output
 from rater.adapters.rating import tools_for
 from rater.core.batch import BatchResult, PartitionBatch, Record, Tools
@@ -21,7 +21,7 @@ from rater.core.replay import FIRST_APPEND_HEADER
 from runtime.clock import Clock
 from runtime.errors import InfrastructureError
 from runtime.failpoints import AbortRequested, Failpoints
-from runtime.kafka.errors import AbortNeededError
+from runtime.kafka.errors import AbortNeededError, KafkaUnavailableError
 from runtime.kafka.group import PartitionGroup
 from runtime.kafka.transactions import TransactionalProducer
 from schemas.topics import USAGE_CORRECTIONS, USAGE_EVENTS
@@ -30,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 _DAY_US = 86_400_000_000
 _REFRESHED_A_TRANSACTION = 5_000
 _REPORT_S = 10.0
+_ABORTED_IN_A_ROW_MAX = 20
 _TOPICS_CHECKED_S = 5.0
 _LOG_APPEND_TIME = 2  # confluent_kafka.TIMESTAMP_LOG_APPEND_TIME
 
@@ -120,9 +121,11 @@ class Rater:
         self._build = build
         self._sleep = sleep
         self._waiting: set[int] = set()
+        self._waiting_due_s = 0.0
+        self._aborted_in_a_row = 0
         self._owned: dict[int, OwnedPartition] = {}
         self._tools: tuple[Confirmed, Tools] | None = None
-        self._refresh_due_s = clock.monotonic_s() + limits.refresh_every_s
+        self._refresh_due_s = clock.monotonic_s()  # soon: a rater that is restarted often must come to it too
         self._report_due_s = clock.monotonic_s() + _REPORT_S
         self._topics_due_s = clock.monotonic_s() + _TOPICS_CHECKED_S
         self.counters = Counters()
@@ -147,6 +150,7 @@ class Rater:
             self._transact(works)
         if self._waiting:
             # Nothing of these partitions can be rated before the book is confirmed anew.
+            self._tell_waiting(sorted(self._waiting))
             self._rewind(sorted(self._waiting))
             self._waiting.clear()
             self._sleep(limits.wait_s)
@@ -243,13 +247,16 @@ class Rater:
         """Customers whose last sequence rater.state has lacked for long, active or not."""
         if self._clock.monotonic_s() < self._refresh_due_s:
             return {}
-        self._refresh_due_s = self._clock.monotonic_s() + self._limits.refresh_every_s
+        due_s = self._clock.monotonic_s() + self._limits.refresh_every_s
         before_us = self._clock.now_us() - self._limits.refresh_after_us
         found = {}
         for partition, owned in self._owned.items():
             entries = owned.store.unrecorded_since(before_us, _REFRESHED_A_TRANSACTION)
             if entries:
                 found[partition] = {customer_id: entry.last_seq for customer_id, entry in entries}
+            if len(entries) == _REFRESHED_A_TRANSACTION:
+                due_s = 0.0  # there are more: go on with the next transaction
+        self._refresh_due_s = due_s
         return found
 
     # --- effects, in order ---
@@ -270,8 +277,14 @@ class Rater:
             _LOG.warning("transaction aborted: %s", reason)
             self._producer.abort()
             self.counters.aborted += 1
+            self._aborted_in_a_row += 1
+            if self._aborted_in_a_row >= _ABORTED_IN_A_ROW_MAX:
+                raise KafkaUnavailableError(
+                    f"{self._aborted_in_a_row} transactions in a row were aborted, the last one: {reason}"
+                ) from reason
             self._rewind(self._owned)
             return
+        self._aborted_in_a_row = 0
         self._failpoints.hit("after_commit_before_checkpoint")
         for work in works:
             self._apply(work)
@@ -368,7 +381,29 @@ class Rater:
         now_s = self._clock.monotonic_s()
         if now_s >= self._topics_due_s:
             self._topics_due_s = now_s + _TOPICS_CHECKED_S
-            self._assignment.check_topics()
+            try:
+                self._assignment.check_topics()
+            except TopicChangedError:
+                raise
+            except KafkaUnavailableError as error:
+                # A broker that is away is for the next transaction to judge: a quiet rater outlives it.
+                _LOG.warning("topics cannot be checked now: %s", error)
+
+    def _tell_waiting(self, partitions: Sequence[int]) -> None:
+        """Say what is waited for, now and then: a rater that waits in silence looks like one that hangs."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._waiting_due_s:
+            self._waiting_due_s = now_s + _REPORT_S
+            confirmed = self._book.newest()
+            heads = max(self._owned[partition].head.book_version for partition in partitions)
+            _LOG.warning(
+                "partitions %s wait for the rate book: version %d is confirmed up to event time %d us, "
+                "their heads were written with versions up to %d",
+                ", ".join(map(str, partitions)),
+                confirmed.book.version,
+                confirmed.horizon_us,
+                heads,
+            )
 
     def _report(self) -> None:
         now_s = self._clock.monotonic_s()

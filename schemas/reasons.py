@@ -13,6 +13,7 @@ BAD_QUANTITY: Final = "bad_quantity"
 IMPOSSIBLE_COUNTS: Final = "impossible_counts"
 AMOUNT_OVERFLOW: Final = "amount_overflow"
 MISROUTED: Final = "misrouted"
+TOO_LARGE: Final = "too_large"
 TOO_LATE: Final = "too_late"
 IN_FUTURE: Final = "in_future"
 ID_CONFLICT: Final = "id_conflict"
@@ -27,6 +28,7 @@ REASONS: Final = MappingProxyType(
         BAD_QUANTITY: "A usage quantity is not a plain non-negative decimal within 38 digits.",
         IMPOSSIBLE_COUNTS: "The usage counts contradict each other: parts exceed their whole.",
         AMOUNT_OVERFLOW: "An amount would need more digits than 20 before and 18 after the point.",
+        TOO_LARGE: "The record is larger than its topic declares; beyond 4 MiB its bytes are not kept.",
         MISROUTED: "The record's key is not its customer, or its partition is not murmur2's.",
         TOO_LATE: "The event time is further back than the lateness window allows.",
         IN_FUTURE: "The event time is further ahead of the append time than allowed.",

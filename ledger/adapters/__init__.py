@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""What verification reads: topics and stored rate books."""

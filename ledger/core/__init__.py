@@ -1,1 +1,1 @@
-"""To be described by its owner."""
+"""What verification decides: pure checks over records that were read."""

@@ -97,8 +97,8 @@ def _follow(  # noqa: PLR0917 - as restore
         between_frames()
     reached = store.meta.head
     if reached.frame_no < head.frame_no and store.meta.coverage_from_us is None:
-        # Every frame has expired; the head and the customers' records remain. Nothing says yet that the
-        # window is covered: check_coverage asks when the next input record comes.
+        # Every frame has expired; the head and the customers' records remain. Whether the window is covered,
+        # check_coverage asks when the next input record comes.
         store.set_head(head)
     elif reached.frame_no < head.frame_no and bounds.deltas_from > store.meta.deltas_next:
         raise _FramesMissingError(f"local state ends at frame {reached.frame_no}, frames begin later")
@@ -167,8 +167,8 @@ def _apply_frame(store: StateStore, record: Record, frame: Mapping[str, Any]) ->
     if frame["frame_no"] <= meta.head.frame_no:
         return  # known from before the restart
     if meta.head.frame_no == 0:
-        # The oldest frame that is left. Frame 1 covers everything.
-        coverage_from_us = 0 if frame["frame_no"] == 1 else record.timestamp_us
+        # The oldest frame that is left: those before it held no event appended later than it says.
+        coverage_from_us = 0 if frame["frame_no"] == 1 else frame["previous_highest_append_us"] + 1
     else:
         if frame["frame_no"] > meta.head.frame_no + 1:
             raise _FramesMissingError(
@@ -202,6 +202,6 @@ def check_coverage(store: StateStore, head: Head, next_append_us: int, coverage_
         return
     if covered_from_us is None or covered_from_us > needed_from_us:
         raise CoverageError(
-            f"the frames that are left begin at {covered_from_us} us, but duplicates of events "
+            f"the frames that are left cover events appended from {covered_from_us} us on, but duplicates "
             f"since {needed_from_us} us must be recognised: usage.deltas was deleted too early; restore it"
         )

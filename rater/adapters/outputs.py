@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from rater.adapters.assignment import TopicNames
 from rater.adapters.log_reader import CUSTOMER_PREFIX, HEAD_KEY
 from rater.adapters.state import LogIdentity
-from rater.core.batch import BatchResult, Head, Rejected
+from rater.core.batch import ORIGINAL_BYTES_MAX, BatchResult, Head, Rejected
 from rater.core.frames import frame_record, split
 from schemas.codec import CODEC
 
@@ -22,6 +22,7 @@ class Output(NamedTuple):
 def rejected_output(topic: str, partition: int, rejected: Rejected) -> Output:
     """The RejectedUsage record of a rejected input."""
     record = rejected.record
+    kept = record.bytes <= ORIGINAL_BYTES_MAX
     customer_id, source, event_id = rejected.identity or (None, None, None)
     value = CODEC.encode(
         "RejectedUsage",
@@ -39,8 +40,8 @@ def rejected_output(topic: str, partition: int, rejected: Rejected) -> Output:
             "first_append_time_us": record.append_us
             if record.first_append_us is None
             else min(record.first_append_us, record.append_us),
-            "original_key": record.key,
-            "original": record.value,
+            "original_key": record.key if kept else None,
+            "original": record.value if kept else None,
         },
     )
     return Output(topic, None if customer_id is None else customer_id.encode(), value)

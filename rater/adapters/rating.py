@@ -16,8 +16,11 @@ from schemas.codec import CODEC
 from schemas.errors import WireError
 from schemas.event_rules import check_event
 from schemas.partitioning import partition_of
+from schemas.reasons import TOO_LARGE
+from schemas.topics import USAGE_EVENTS, topic
 
 _CUSTOMERS_CACHED = 100_000
+_EVENT_BYTES_MAX = topic(USAGE_EVENTS).value_bytes_max
 
 
 def decode_event(value: bytes | None) -> Mapping[str, Any]:
@@ -26,6 +29,8 @@ def decode_event(value: bytes | None) -> Mapping[str, Any]:
     Raises:
         Reject: with the wire's reason.
     """
+    if value is not None and len(value) > _EVENT_BYTES_MAX:
+        raise Reject(TOO_LARGE, None, f"the event has {len(value)} bytes; the limit is {_EVENT_BYTES_MAX}")
     try:
         event = CODEC.decode("UsageEvent", value)
         check_event(event)

@@ -78,7 +78,8 @@ def replay_rejected(
             back = going_back(item, _customer_of)
             if back is None:
                 result.skipped.append(
-                    f"usage.rejected {item.partition}:{item.offset}: misrouted, its bytes name no customer"
+                    f"usage.rejected {item.partition}:{item.offset}: "
+                    "its bytes name no customer, or were too large to keep"
                 )
                 continue
             result.by_reason[item.record["reason"]] += 1

@@ -53,7 +53,7 @@ class LogIdentity:
 class Meta:
     """How far the state has followed the log, and how much it must hold.
 
-    coverage_from_us: append time of the oldest frame in it; 0 where that is frame 1; None before any frame.
+    coverage_from_us: it knows every rated event appended from then on; None before any frame.
     digests: how many each bucket has. customers: how many there are. replay_us: how long digests were kept.
     """
 
@@ -304,8 +304,9 @@ class StateStore:
         self._write(WriteBatch(raw_mode=True), meta, entries)
 
     def set_head(self, head: Head) -> None:
-        """Take a head whose frames have all expired."""
-        self._write(WriteBatch(raw_mode=True), replace(self.meta, head=head), {})
+        """Take a head whose frames have all expired: they held no event appended later than it says."""
+        meta = replace(self.meta, head=head, coverage_from_us=head.highest_append_us + 1)
+        self._write(WriteBatch(raw_mode=True), meta, {})
 
     def set_positions(self, *, deltas_next: int, state_next: int) -> None:
         """Remember where the log goes on."""

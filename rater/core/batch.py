@@ -17,6 +17,10 @@ from rater.core.rows import CustomerDelta
 
 Event = Mapping[str, Any]
 
+# A broker bounds compressed batches, so an input can be larger than any output may be. Beyond this, which
+# leaves 64 KiB of usage.rejected's 4 MiB for everything else, a rejection holds coordinates only.
+ORIGINAL_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024
+
 _KEY_SHOWN_BYTES_MAX = 128
 
 
@@ -28,6 +32,11 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     first_append_us: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Of key and value together."""
+        return len(self.key or b"") + len(self.value or b"")
 
 
 class GapError(Exception):
@@ -313,6 +322,14 @@ class PartitionBatch:
     def _reject(
         self, topic: str, record: Record, verdict: Reject, identity: tuple[str, str, str] | None
     ) -> None:
+        size = record.bytes
+        if size > ORIGINAL_BYTES_MAX:
+            verdict = Reject(
+                "too_large",
+                None,
+                f"key and value have {size} bytes, usage.rejected keeps at most {ORIGINAL_BYTES_MAX}; "
+                "the record itself stands at its coordinates until its retention ends",
+            )
         self._result.rejected.append(
             Rejected(topic, record, verdict.reason, verdict.field, verdict.detail, identity)
         )

@@ -52,6 +52,7 @@ def frame_record(result: BatchResult, process: str, build: str) -> dict[str, Any
         "corrections_repeated": 0,
         "rejected_by_reason": dict(sorted(result.reasons.items())),
         "highest_append_us": head.highest_append_us,
+        "previous_highest_append_us": previous.highest_append_us,
         "book_version": head.book_version,
         "process": process,
         "build": build,

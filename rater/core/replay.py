@@ -60,13 +60,15 @@ class GoingBack(NamedTuple):
 
 
 def going_back(item: RejectedItem, customer_of: Callable[[bytes], str | None]) -> GoingBack | None:
-    """The original bytes for the original topic; None where a misrouted record no longer tells its customer.
+    """The original bytes for the original topic; None where they name no customer or were too large to keep.
 
     A misrouted record gets its customer as key. Any other keeps its key; without one, its partition.
     The header carries when the record arrived first, which lateness is measured from.
     """
     record = item.record
     key, original = record["original_key"], record["original"]
+    if record["reason"] == "too_large" and original is None:
+        return None  # nothing to send: the record stands at its coordinates, if it is still held
     if record["reason"] == MISROUTED:
         customer = customer_of(original or b"")
         if customer is None:

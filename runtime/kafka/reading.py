@@ -95,11 +95,14 @@ class PartitionReader:
         # A read that is left half-way may end after the next one began: it must not take its partition.
         self._reads += 1
         mine = self._reads
-        for record in self._until(topic, partition, end):
-            yield record
-            if self._reads != mine:
-                raise RuntimeError(f"{topic} {partition}: another read of this reader began")
-        self._consumer.unassign()
+        try:
+            for record in self._until(topic, partition, end):
+                yield record
+                if self._reads != mine:
+                    raise RuntimeError(f"{topic} {partition}: another read of this reader began")
+        finally:
+            if self._reads == mine:
+                self._consumer.unassign()
 
     def _until(self, topic: str, partition: int, end: int) -> Iterator[Record]:
         heard = time.monotonic()

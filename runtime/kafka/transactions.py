@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from runtime.clock import Clock
 from runtime.kafka.errors import (
@@ -98,6 +98,9 @@ class TransactionalProducer:
                     ) from None
                 self._producer.poll(_QUEUE_FULL_WAIT_S)
             except KafkaException as exception:
+                if error_of(exception).code() == KafkaError._STATE:  # noqa: SLF001 - a public code
+                    # An earlier record of the transaction was refused: librdkafka says no more than this.
+                    raise AbortNeededError(f"produce to {topic}: {error_of(exception).str()}") from exception
                 self._raise(f"produce to {topic}", exception)
             else:
                 return

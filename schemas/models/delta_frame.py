@@ -86,6 +86,7 @@ class DeltaFrame(WireModel):
     rejected_by_reason: dict[str, Long]
     """Events and corrections together."""
     highest_append_us: Long
+    previous_highest_append_us: Long
     """The highest append time of usage.events that the partition has seen; 0 before the first event."""
     book_version: Long
     process: str

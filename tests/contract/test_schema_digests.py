@@ -24,7 +24,7 @@ AVRO = Path(codec.__file__).parent / "avro"
 DIGESTS = {
     "Correction": "4774c57eddb55f4cc2cbfa3da1854a7d5bcd4c4e93c8aa48026298daabe3e792",
     "CustomerState": "eda0580a3b00e71545633c1c635589daaf39e08ff10be3f97349ae7dacb0e460",
-    "DeltaFrame": "d7ccbc465d4bad47a3c5f90d05552c467af8e17273d1cb6ccda23f0cd8657d41",
+    "DeltaFrame": "b0403c23949754f173ec3cdcd3962f74cfdcc14e25a688735402476e59ef35a6",
     "FramePart": "abbe8ea9bb30fcfbfac6fdf62fa4a683c1ea0fca6a0bf0092177b7a168ce35ee",
     "PartitionHead": "03331a16bc564121afe2f5e28fa117e9e07afbe89d47cec94194fab9b4b70864",
     "PeriodState": "5552c23c9cab25f483d638ab4df76618af840835c743edbe73091ef787463e0b",

@@ -349,3 +349,18 @@ def frames(pipeline: Pipeline) -> list[dict[str, Any]]:
         assert (part["part_no"], part["part_count"]) == (0, 1)
         found.append(CODEC.decode("DeltaFrame", part["chunk"]))
     return found
+
+
+def test_a_record_that_only_fits_compressed_stops_nobody(pipeline: Pipeline) -> None:
+    """The broker bounds compressed batches: 6 MB of one character pass its limit of 1 MiB and 64 KiB."""
+    producer = pipeline.kafka.producer(message_max_bytes=10_000_000, compression_type="lz4")
+    producer.produce(pipeline.prefix + topics.USAGE_EVENTS, b"x" * 6_000_000, b"customer-1")
+    assert producer.flush(30) == 0
+    events = [usage_event(1, number) for number in range(3)]
+    pipeline.emit(events)
+    pipeline.start()
+    pipeline.wait_drained()
+    check_exactly_once(pipeline, events)
+    (rejected,) = pipeline.rejected()
+    assert (rejected["reason"], rejected["original"]) == ("too_large", None)
+    assert rejected["offset"] == 0

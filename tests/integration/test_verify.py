@@ -153,6 +153,7 @@ class ByHand:
             "duplicates": [],
             "rejected_by_reason": {},
             "highest_append_us": 2**52,
+            "previous_highest_append_us": 0,
             "book_version": self.book_version,
             "process": "by hand",
             "build": "test",

@@ -108,6 +108,7 @@ def _frame(number: int, events: tuple[int, int], **fields: Any) -> Json:
         "corrections_rejected": 0,
         "corrections_repeated": 0,
         "highest_append_us": events[1] * 1000,
+        "previous_highest_append_us": 0,
         "book_version": 1,
         "dimensions": ["product"],
     } | fields

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from rater.core.batch import GapError, Head, Record
+from rater.adapters.outputs import rejected_output
+from rater.core.batch import ORIGINAL_BYTES_MAX, GapError, Head, Record
 from rater.core.frames import effects_of_result
 from rater.core.identity import identity_digest
+from schemas.codec import CODEC
+from schemas.topics import USAGE_REJECTED, topic
 from tests.unit.rater.fakes import (
     DAY_US,
     NOW_US,
@@ -258,3 +261,16 @@ class TestPause:
         memory.apply(effects_of_result(cut))
         rest = run(records[1:], memory=memory)
         assert cut.rated + rest.rated == run(records).rated
+
+
+def test_a_record_too_large_to_keep_is_rejected_by_its_coordinates() -> None:
+    largest = record(0, key=b"", value=b"x" * ORIGINAL_BYTES_MAX)
+    larger = record(1, key=b"k", value=b"x" * ORIGINAL_BYTES_MAX)
+    result = run([largest, larger])
+    assert reasons(result) == [(0, "undecodable"), (1, "too_large")]
+    for rejected, kept in zip(result.rejected, (True, False), strict=True):
+        value = rejected_output("usage.rejected", 0, rejected).value
+        assert len(value) <= topic(USAGE_REJECTED).value_bytes_max
+        written = CODEC.decode("RejectedUsage", value)
+        assert (written["original"] is not None) == kept
+        assert written["offset"] == rejected.record.offset

@@ -9,10 +9,10 @@ import pytest
 from rater.adapters.log_reader import CoverageError, check_coverage, restore
 from rater.adapters.state import StateStore
 from rater.core.batch import Head
-from rater.core.frames import FrameEffects, FrameError
+from rater.core.frames import FrameEffects, FrameError, effects_of_result
 from schemas.codec import CODEC
 from tests.unit.rater.fake_log import CACHE, LOG, TOPICS, FakeLog
-from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory, record, run
+from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory, event, record, run
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_customers_whose_frames_have_expired_come_from_their_records(log: FakeLo
     log.compact()
     log.follow(store)
     assert store.last_sequences(["customer-0", "customer-1"]) == {"customer-0": 3, "customer-1": 3}
-    assert store.meta.coverage_from_us == NOW_US
+    assert store.meta.coverage_from_us == NOW_US + 1  # frames 1 to 5 held events appended up to then
 
 
 def test_when_every_frame_has_expired_the_head_remains(log: FakeLog, store: StateStore) -> None:
@@ -85,7 +85,7 @@ def test_when_every_frame_has_expired_the_head_remains(log: FakeLog, store: Stat
     log.first["deltas"] = 6
     assert log.follow(store) == log.memory.head
     assert store.meta.head == log.memory.head
-    assert store.meta.coverage_from_us is None
+    assert store.meta.coverage_from_us == NOW_US + 1  # the head tells
     log.batches(1)
     assert log.follow(store) == log.memory.head
 
@@ -98,7 +98,7 @@ def test_a_local_state_that_ends_before_the_oldest_frame_is_thrown_away(
     log.batches(4)
     log.first["deltas"] = 4
     assert log.follow(store) == log.memory.head
-    assert store.meta.coverage_from_us == NOW_US  # of frame 5: the local state's coverage is gone with it
+    assert store.meta.coverage_from_us == NOW_US + 1  # of frame 5: the local state's coverage is gone with it
     assert len(store.known(list(log.memory.digests), [0] * 6)) == 2
 
 
@@ -108,7 +108,27 @@ def test_the_same_when_no_frame_is_left(log: FakeLog, store: StateStore) -> None
     log.batches(4)
     log.first["deltas"] = 6
     assert log.follow(store) == log.memory.head
-    assert store.meta.coverage_from_us is None
+    assert store.meta.coverage_from_us == NOW_US + 1  # the head tells
+
+
+@pytest.mark.parametrize("when", ["cold", "warm"])
+def test_a_partition_used_again_after_all_its_frames_expired_can_be_taken_over(
+    log: FakeLog, store: StateStore, when: str
+) -> None:
+    """Sixty idle days, then one event: nothing from before it can be repeated, so a new owner goes on."""
+    log.batches(3)
+    log.first["deltas"] = 3  # all expired
+    if when == "warm":
+        log.follow(store)
+    later_us = NOW_US + 60 * DAY_US
+    offset = log.memory.head.events_next
+    again = record(offset, event(offset, "customer-1") | {"event_time_us": later_us})
+    result = run([again._replace(append_us=later_us)], memory=log.memory)
+    assert len(result.rated) == 1
+    log.memory.apply(effects_of_result(result))
+    log.commit(result, at_us=later_us)
+    head = log.follow(store)
+    check_coverage(store, head, later_us + 60_000_000, NEED_US)
 
 
 def test_a_frame_without_its_head_stops(log: FakeLog, store: StateStore) -> None:

@@ -123,6 +123,7 @@ RECORDS: dict[str, dict[str, Any]] = {
         "corrections_repeated": 0,
         "rejected_by_reason": {"too_late": 1},
         "highest_append_us": 9,
+        "previous_highest_append_us": 0,
         "book_version": 3,
         "process": "rater-0",
         "build": "0.1.0",
