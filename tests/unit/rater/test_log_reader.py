@@ -49,6 +49,16 @@ def test_a_restore_goes_on_where_the_local_state_ends(log: FakeLog, store: State
     assert store.meta.coverage_from_us == 0
 
 
+def test_frames_that_are_known_already_are_passed_over(log: FakeLog, store: StateStore) -> None:
+    log.batches(3)
+    log.follow(store)
+    store.set_positions(deltas_next=0, state_next=0)
+    log.batches(1)
+    log.follow(store)
+    knows(store, log.memory)
+    assert sum(store.meta.digests.values()) == 4
+
+
 def test_a_restore_that_died_half_way_is_begun_again(log: FakeLog, store: StateStore) -> None:
     log.batches(5)
     hits = iter(range(9))

@@ -177,6 +177,15 @@ def test_a_damaged_state_is_discarded_or_as_it_was_never_half(
     assert known(opened(), last + 1)
 
 
+@pytest.mark.parametrize(("family", "key"), [("customers", b"b"), (f"d{NOW_US}", digest(2))])
+def test_one_missing_entry_is_enough_to_discard(opened: Opener, family: str, key: bytes) -> None:
+    store = opened()
+    store.apply(effects(1), at_us=1)
+    store.apply(effects(2, customers={"b": 1}), at_us=1)
+    del store._families[family][key]
+    assert is_empty(opened())
+
+
 @pytest.mark.parametrize("text", [b"", b"{}", b"no json", b"[]", b'{"format": 1}'])
 def test_a_meta_that_makes_no_sense_is_discarded(opened: Opener, text: bytes) -> None:
     store = opened()
