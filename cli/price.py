@@ -87,10 +87,10 @@ def price(
     except CallInvalidError as error:
         if not as_json:
             raise
-        click.echo(json.dumps(error_answer(error), ensure_ascii=False))
+        click.echo(json.dumps(error_answer(error)))
         return error.exit_code
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json.dumps(found))
     else:
         click.echo(f"{call.provider}/{call.model} at {instant_text(call.at_us)}")
         for line in _readable(found):
@@ -101,15 +101,13 @@ def price(
 def _batch(pricer: Pricer, lines: IO[bytes], now_us: int) -> int:
     malformed = unpriced = False
     for number, raw in enumerate(lines, start=1):
-        if not raw.strip():
-            continue
         try:
             found = pricer.answer(parse_call(read_json(_decoded(raw, number), f"line {number}"), now_us))
             unpriced = unpriced or found["status"] != "priced"
         except CallInvalidError as error:
             found = error_answer(error)
             malformed = True
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json.dumps(found))
     if malformed:
         return CallInvalidError.exit_code
     return UNPRICED if unpriced else 0

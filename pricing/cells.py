@@ -70,13 +70,18 @@ class Steps:
         if not inherit:
             return self
         starts = tuple(sorted({*self.starts, *base.starts}))
+        mine = frozenset(meter for rates in self.rates for meter in rates)
         rates: list[Mapping[str, CompiledRate]] = []
         for start in (None, *starts):
             own, under = self._rates_from(start), base._rates_from(start)  # noqa: SLF001 - its own class
             kept = {
                 meter: rate._replace(origin="as in the standard context") for meter, rate in under.items()
             }
-            rates.append({**_inherited(kept, inherit), **own})
+            # A meter that the variant prices itself at some total is never charged as in the base at another.
+            rates.append(
+                {meter: rate for meter, rate in _inherited(kept, inherit).items() if meter not in mine}
+                | dict(own)
+            )
         source = self if self.starts else base
         return Steps(starts, tuple(rates), source.selector, source.operator)
 

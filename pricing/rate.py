@@ -146,6 +146,8 @@ def rate(book: CompiledBook, call: Call, pools_before: tuple[PoolBefore, ...] = 
 
 
 def _side(plan: LinePlan, leaves: list[int]) -> tuple[Side, list[Line]]:
+    if not plan.templates:
+        return _UNPRICED, []  # nothing was reported, which is not the same as nothing
     quantities = leaves + [ATTO] * plan.per_event if plan.per_event else leaves
     if not plan.all_priced:
         return _partial_side(plan, quantities)

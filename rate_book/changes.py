@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from pricing.cards import ALL, Assignment, BookContent, CardVersion, PriceCard, RateCard
+from pricing.cards import ALL, Assignment, BookContent, CardVersion, Contract, PriceCard, RateCard
 
 T = TypeVar("T")
 
@@ -54,18 +54,28 @@ def _instant(start_us: int) -> int | None:
     return None if start_us <= EVER else start_us
 
 
-def _changed_cards(old: Iterable[RateCard], new: Iterable[RateCard]) -> dict[str, Sequence[Span]]:
+def _changed_cards(
+    old: Iterable[RateCard],
+    new: Iterable[RateCard],
+    asked_with: tuple[Sequence[RateCard], Sequence[RateCard]] | None = None,
+) -> dict[str, Sequence[Span]]:
+    """Each changed card's spans; `asked_with` are the cards that models are looked up in together with these,
+    in the old and in the new book, where these are not all.
+    """
     before = {card.card_id: card for card in old}
     after = {card.card_id: card for card in new}
+    together = asked_with or (tuple(before.values()), tuple(after.values()))
     result = {}
     for card_id in before.keys() | after.keys():
-        spans = _changed_card(before.get(card_id), after.get(card_id))
+        spans = _changed_card(before.get(card_id), after.get(card_id), *together)
         if spans:
             result[card_id] = spans
     return result
 
 
-def _changed_card(old: RateCard | None, new: RateCard | None) -> Sequence[Span]:
+def _changed_card(
+    old: RateCard | None, new: RateCard | None, all_old: Sequence[RateCard], all_new: Sequence[RateCard]
+) -> Sequence[Span]:
     if old == new:
         return ()
     versions = [
@@ -75,8 +85,37 @@ def _changed_card(old: RateCard | None, new: RateCard | None) -> Sequence[Span]:
         for version in card.versions
     ]
     if old is None or new is None or _undated(old) != _undated(new):
+        # A model's card is chosen without looking at time. Where another card may have had or may get a name
+        # of this one, the name changes hands at every instant, whatever the versions say.
+        if any(new is not None and other is not old and _overlap(new, other) for other in all_old):
+            return _ALWAYS
+        if any(old is not None and other is not new and _overlap(old, other) for other in all_new):
+            return _ALWAYS
         return _union(_span(*version) for version in versions)
     return _differing(_priced_as(old.versions), _priced_as(new.versions))
+
+
+def _overlap(card: RateCard, other: RateCard) -> bool:
+    """Whether some call may match both: rather once too often than never (`unless` is not looked at)."""
+    if (
+        card.provider is not None
+        and other.provider is not None
+        and card.provider.lower() != other.provider.lower()
+    ):
+        return False
+    names, others = _lower(card.models), _lower(other.models)
+    prefixes = _lower(item.prefix for item in card.prefixes)
+    other_prefixes = _lower(item.prefix for item in other.prefixes)
+    return (
+        not names.isdisjoint(others)
+        or any(name.startswith(prefix) for name in names for prefix in other_prefixes)
+        or any(name.startswith(prefix) for name in others for prefix in prefixes)
+        or any(a.startswith(b) or b.startswith(a) for a in prefixes for b in other_prefixes)
+    )
+
+
+def _lower(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
 
 
 def _undated(card: RateCard) -> RateCard:
@@ -99,7 +138,6 @@ def _changed_contracts(old: BookContent, new: BookContent) -> list[tuple[str, Se
     new_cards = {item.price_card_id: item for item in new.price_cards}
     old_contracts = {item.contract_id: item for item in old.contracts}
     new_contracts = {item.contract_id: item for item in new.contracts}
-    changed_in: dict[str, dict[str, Sequence[Span]]] = {}
     result: list[tuple[str, Sequence[Span]]] = []
     for contract_id in sorted(old_contracts.keys() & new_contracts.keys()):
         assigned = _union(
@@ -111,8 +149,9 @@ def _changed_contracts(old: BookContent, new: BookContent) -> list[tuple[str, Se
         if before != after:
             result.append((f"contract {contract_id}", assigned))
             continue
+        sold = (_sold(old_cards, before), _sold(new_cards, after))
         for price_card in after.price_cards:
-            cards = changed_in.setdefault(price_card, _changed_price_card(old_cards, new_cards, price_card))
+            cards = _changed_price_card(old_cards, new_cards, price_card, sold)
             result += [
                 (
                     f"price card {price_card}, card {card_id}, by contract {contract_id}",
@@ -124,10 +163,20 @@ def _changed_contracts(old: BookContent, new: BookContent) -> list[tuple[str, Se
 
 
 def _changed_price_card(
-    old: dict[str, PriceCard], new: dict[str, PriceCard], price_card: str
+    old: dict[str, PriceCard],
+    new: dict[str, PriceCard],
+    price_card: str,
+    sold: tuple[Sequence[RateCard], Sequence[RateCard]],
 ) -> dict[str, Sequence[Span]]:
     before, after = old.get(price_card), new.get(price_card)
-    return _changed_cards(before.cards if before else (), after.cards if after else ())
+    return _changed_cards(before.cards if before else (), after.cards if after else (), sold)
+
+
+def _sold(price_cards: dict[str, PriceCard], contract: Contract) -> tuple[RateCard, ...]:
+    """The cards of all price cards of a contract: the first that has a card for a model prices it."""
+    return tuple(
+        card for name in contract.price_cards if name in price_cards for card in price_cards[name].cards
+    )
 
 
 def _changed_assignments(

@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from psycopg.errors import UndefinedTable
 
@@ -88,13 +89,14 @@ def apply(
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (RATE_BOOK_LOCK,))
         now_us = _integer(connection, f"select {_NOW_US}")
-        newest = versions(connection, limit=1)
+        known = versions(connection)
+        newest = known[:1]
         if newest and newest[0].content_hash == hashed and newest[0].lead_us == lead_us:
             return Applied(newest[0], is_new=False)
         before = load_version(connection, newest[0].version) if newest else BookContent()
         touched = changes(before, content)
         if newest and not retroactive:
-            _check_lead(touched, now_us + newest[0].lead_us)
+            _check_lead(touched, _required_us(now_us, known))
         stored = StoredVersion(
             version=newest[0].version + 1 if newest else 1,
             content_hash=hashed,
@@ -171,6 +173,16 @@ class _Held:
 @lru_cache(maxsize=16)
 def _compiled(version: int, hashed: str) -> _Held:  # noqa: ARG001 - the arguments are the key
     return _Held()
+
+
+def _required_us(now_us: int, known: Sequence[StoredVersion]) -> int:
+    """From when on a change may take effect: after every horizon that some rater may still hold.
+
+    A rater that confirmed version k just before version k + 1 was recorded relies on k, by the lead that k
+    records, until then; shortening the lead takes nothing of that back. `known` is newest first.
+    """
+    held = [newer.recorded_us + older.lead_us for newer, older in pairwise(known)]
+    return max([now_us + known[0].lead_us, *held])
 
 
 def _check_lead(touched: Sequence[Change], required_us: int) -> None:

@@ -37,7 +37,7 @@ def parse(line: str | bytes) -> dict[str, Any]:
         event = json.loads(line, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_object)
     except InvalidEvent:
         raise
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise InvalidEvent(reasons.INVALID_FIELD, "line", line, f"one JSON object ({error})") from error
     if not isinstance(event, dict):
         raise InvalidEvent(reasons.INVALID_FIELD, "line", line, "one JSON object")

@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from pricing.meters import DEFAULT_METERS, MeterRegistry
 from rate_book.importers.price_list import Dated, Prices, StepRates, VariantPrices
 
 _BEGINNING = date.min
@@ -24,33 +25,23 @@ _NO_RATE = f"{_UNPRICED}: an empty list is not a price of 0"
 
 # Where a list prices cache writes but not those kept for an hour, an hour's write is not charged at the
 # shorter rate.
-_PARTS_WITHOUT_HOUR = [
-    "cache_read_tokens",
-    "cache_text_read_tokens",
-    "cache_write_5m_tokens",
-    "input_audio_tokens",
-    "input_image_tokens",
-    "input_text_tokens",
-    "input_tool_tokens",
-    "input_video_tokens",
-    "output_accepted_prediction_tokens",
-    "output_audio_tokens",
-    "output_citation_tokens",
-    "output_image_tokens",
-    "output_reasoning_tokens",
-    "output_rejected_prediction_tokens",
-    "output_text_tokens",
-]
+_METERS = MeterRegistry(DEFAULT_METERS)
+_PARTS_WITHOUT_HOUR = sorted(
+    name
+    for name, definition in _METERS.definitions.items()
+    if _METERS.wholes(name) and ("cache_ttl", "1h") not in definition.dimensions
+)
 
 
 def dated_prices(
-    provider: str, model: Any, units: Mapping[str, Any]
+    provider: str, model: Any, units: Mapping[str, Any], *, variants: bool = True
 ) -> tuple[list[Dated], list[tuple[str, str]]]:
     """The versions, and what was refused as (what, outcome). No version: the model has no card."""
     listed = model.prices if isinstance(model.prices, list) else [model.prices]
     standard = [(getattr(item, "constraint", None), getattr(item, "prices", item)) for item in listed]
-    variants = [(item.constraint, item.prices, item.when) for item in model.price_variants or ()]
-    constraints = [item[0] for item in (*standard, *variants)]
+    given = (model.price_variants or ()) if variants else ()
+    contexts = [(item.constraint, item.prices, item.when) for item in given]
+    constraints = [item[0] for item in (*standard, *contexts)]
     if any(_is_time_of_day(constraint) for constraint in constraints):
         return [], [("prices by the time of day", "no card until such prices can be said")]
     meters = {unit["price_key"]: (meter, str(unit["per"])) for meter, unit in units.items()}
@@ -68,7 +59,7 @@ def dated_prices(
         if not base.rates:
             faults.append((f"no rate is listed from {_shown(start)}", _NO_RATE))
             continue
-        active = [(items, when) for constraint, items, when in variants if _start(constraint) <= start]
+        active = [(items, when) for constraint, items, when in contexts if _start(constraint) <= start]
         context, made = _variants(provider, active, base, meters)
         versions.append(Dated(_instant(start), _instant(end), base, context, made, _parts(base)))
     return _joined(versions), faults

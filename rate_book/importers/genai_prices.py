@@ -78,7 +78,12 @@ class _ProviderCards:
 
     def add(self, model: Any, card_id: str, *, own: bool) -> None:
         names = self._names_of(model, card_id, own=own)
-        versions, faults = self._versions(model)
+        # The package itself applies no variants to a model that is sold by another provider.
+        versions, faults = self._versions(model, variants=own)
+        if model.price_variants and not own:
+            self._refuse(
+                card_id, "prices by context", "unpriced: the list has them for the model's own provider"
+            )
         for what, outcome in faults:
             self._refuse(card_id, what, outcome)
         if not versions:
@@ -105,11 +110,11 @@ class _ProviderCards:
                 card.prefixes = [(prefix, rank, unless) for prefix, _, unless in card.prefixes]
         return self.cards
 
-    def _versions(self, model: Any) -> tuple[list[Any], list[tuple[str, str]]]:
+    def _versions(self, model: Any, *, variants: bool) -> tuple[list[Any], list[tuple[str, str]]]:
         hidden = _HIDDEN_RULES.get((self._provider.id, model.id))
         if hidden:
             return [], [(hidden, "no card")]
-        return dated_prices(self._provider.id, model, self._units)
+        return dated_prices(self._provider.id, model, self._units, variants=variants)
 
     def _names_of(self, model: Any, card_id: str, *, own: bool) -> Names:
         found = names_of(model.match)

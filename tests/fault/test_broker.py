@@ -19,7 +19,7 @@ from tests.fault.checks import check_everything
 from tests.fault.load import Load
 from tests.fault.supervisor import Supervisor
 from tests.fix_kafka import KafkaFixture
-from tests.fix_rater import Pipeline, make_pipeline, wait_for
+from tests.fix_rater import Pipeline, RaterProcess, make_pipeline, wait_for
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def own_pipeline(own_stack: LocalStack, tmp_path: Path) -> Iterator[Pipeline]:
     made = make_pipeline(kafka, make_conninfo(server, dbname=database), tmp_path)
     made.environment |= {
         "RATESTREAM_RATER__SESSION_TIMEOUT_MS": "3000",
-        "RATESTREAM_RATER__TRANSACTION_TIMEOUT_MS": "8000",
+        # Longer than the broker takes to come back: see _kill_between_ends.
+        "RATESTREAM_RATER__TRANSACTION_TIMEOUT_MS": "30000",
         "RATESTREAM_RATER__BATCH_WAIT_MS": "50",
     }
     yield made
@@ -44,6 +45,7 @@ def own_pipeline(own_stack: LocalStack, tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_broker_is_killed_twice_under_load(own_stack: LocalStack, own_pipeline: Pipeline) -> None:
     load = Load(own_pipeline, at_once=500)
     supervisors = [Supervisor(own_pipeline, slot, {"rater__batch_records_max": 20}) for slot in (0, 1)]
@@ -51,11 +53,12 @@ def test_the_broker_is_killed_twice_under_load(own_stack: LocalStack, own_pipeli
         supervisor.rater.wait_owner()
     for _ in range(2):
         before = sum(_frames(own_pipeline).values())
-        own_stack.kill9_kafka()
+        _kill_between_ends(own_stack, [supervisor.rater for supervisor in supervisors])
         load.wait_more(50)
-        wait_for(lambda: sum(_frames(own_pipeline).values()) > before, "raters go on", 120)  # noqa: B023
+        # A rater whose call hangs in its library gives up after its time-out and 10 s more.
+        wait_for(lambda: sum(_frames(own_pipeline).values()) > before, "raters go on", 180)  # noqa: B023
     load.stop()
-    wait_for(lambda: bool(_frames(own_pipeline)) and own_pipeline.pending() == 0, "all is rated", 120)
+    wait_for(lambda: bool(_frames(own_pipeline)) and own_pipeline.pending() == 0, "all is rated", 180)
     for supervisor in supervisors:
         supervisor.end()
     check_everything(own_pipeline, load)
@@ -69,7 +72,6 @@ def test_a_producer_whose_commit_was_slow_is_retired(own_stack: LocalStack, own_
         failpoints="in_commit:4:stop",
         rater__batch_records_max=20,
         rater__session_timeout_ms=20_000,
-        rater__transaction_timeout_ms=30_000,
     )
     rater.wait_stopped()
     broker = own_stack.kafka.service.pid()
@@ -87,6 +89,23 @@ def test_a_producer_whose_commit_was_slow_is_retired(own_stack: LocalStack, own_
     wait_for(lambda: "retiring the producer" in rater.log(), "the producer is retired")
     assert rater.terminate() == 0
     check_everything(own_pipeline, load)
+
+
+def _kill_between_ends(stack: LocalStack, raters: list[RaterProcess]) -> None:
+    """SIGKILL the broker with transactions open but none about to end, and start it again.
+
+    A broker that is the only one forgets the end of a transaction that it has to tell its partitions before
+    it is ready: it takes them for deleted ("Couldn't find leader endpoint ... can be skipped"), and the
+    transaction hangs there for ever. Raters then stop loudly, and an operator ends it: nothing to test here.
+    """
+    for rater in raters:
+        rater.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    wait_for(lambda: time.monotonic() > began + 1, "what was being ended has ended")
+    stack.kafka.kill9()
+    for rater in raters:
+        rater.resume()
+    stack.kill9_kafka()  # nothing is left to kill: starts it
 
 
 def _frames(pipeline: Pipeline) -> dict[int, int]:

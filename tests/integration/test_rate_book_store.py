@@ -121,14 +121,18 @@ def test_a_change_must_take_effect_the_lead_after_it_is_applied(
 
 
 def test_the_lead_that_binds_is_the_one_that_raters_rely_on(store: Connection) -> None:
-    """A shorter lead holds from the version that records it; that version is bound by the longer one."""
+    """A rater that confirmed the first version relies on its lead, whatever lead a later version records."""
     applied(store, FIRST)
     at_us = now_us(store) + 60 * SECOND_US
     with pytest.raises(ChangeTooSoonError):
         apply(store, changed_at(at_us), author="test", lead_us=SECOND_US)
     shorter = apply(store, FIRST, author="test", lead_us=SECOND_US)
     assert (shorter.is_new, shorter.stored.version, shorter.stored.lead_us) == (True, 2, SECOND_US)
-    assert apply(store, changed_at(at_us), author="test", lead_us=SECOND_US).stored.version == 3
+    with pytest.raises(ChangeTooSoonError) as caught:
+        apply(store, changed_at(at_us), author="test", lead_us=SECOND_US)
+    assert caught.value.required_us == shorter.stored.recorded_us + LEAD_US
+    late_us = shorter.stored.recorded_us + LEAD_US
+    assert apply(store, changed_at(late_us), author="test", lead_us=SECOND_US).stored.version == 3
 
 
 def test_a_retroactive_change_is_recorded_as_such_with_what_it_touches(store: Connection) -> None:

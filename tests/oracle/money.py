@@ -145,8 +145,17 @@ def _rates(
         return base
     for variant in version.get("variants", []):
         if variant["when"] == special:
-            return _kept(base, variant.get("inherit", [])) | _at_step(variant, leaves)
+            own = {meter for cell in _cells(variant) for meter in rates_of(cell.get("rates"))}
+            kept = _kept(base, variant.get("inherit", []))
+            return {meter: rate for meter, rate in kept.items() if meter not in own} | _at_step(
+                variant, leaves
+            )
     return None
+
+
+def _cells(cell: Json) -> list[Json]:
+    """A cell and its steps."""
+    return [cell, *(cell.get("thresholds") or {}).get("steps", [])]
 
 
 def _at_step(cell: Json, leaves: Mapping[str, Fraction]) -> dict[str, Fraction]:

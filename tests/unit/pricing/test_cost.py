@@ -306,9 +306,11 @@ def test_an_unknown_model_is_never_0() -> None:
     assert all(line.card is None for line in rating.lines)
 
 
-def test_no_usage_of_an_unknown_model_is_unpriced_and_of_a_known_one_costs_0() -> None:
+def test_an_event_that_reports_nothing_is_unpriced_never_0() -> None:
+    """Absent and 0 differ: no meter at all is usage that was lost, a meter of 0 is usage of 0."""
     assert cost(BOOK, {}, model="gpt-9").cost == ("unpriced", None, None)
-    assert amount(cost(BOOK, {}, provider="openai", model="gpt-4o")) == "0"
+    assert cost(BOOK, {}, provider="openai", model="gpt-4o").cost == ("unpriced", None, None)
+    assert amount(cost(BOOK, {"input_tokens": "0"}, provider="openai", model="gpt-4o")) == "0"
 
 
 def test_a_meter_without_a_rate_leaves_the_rest_priced() -> None:

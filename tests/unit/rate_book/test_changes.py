@@ -10,6 +10,7 @@ from pricing.cards import (
     CardVersion,
     Cell,
     Contract,
+    ModelPrefix,
     PriceCard,
     Rate,
     RateCard,
@@ -119,3 +120,32 @@ def test_the_earliest_change_comes_first() -> None:
         assignments=(Assignment("*", "c", None, 800),),
     )
     assert [change.from_us for change in changes(old, new)] == [800, 900]
+
+
+PREFIXED = RateCard("p/gpt", "p", "USD", (version("1"),), prefixes=(ModelPrefix("gpt"),))
+
+
+def test_a_card_that_takes_a_model_over_changes_it_at_every_instant() -> None:
+    """A card is chosen without looking at time: gpt-mini leaves the prefix card at once, however dated."""
+    exact = RateCard("p/gpt-mini", "p", "USD", (version("2", 900),), models=("GPT-mini",))
+    taken = Change("provider card p/gpt-mini", None)
+    assert taken in changes(costs(PREFIXED), costs(PREFIXED, exact))
+    assert taken in changes(costs(PREFIXED, exact), costs(PREFIXED))
+    other = RateCard("p/claude", "p", "USD", (version("2", 900),), models=("claude",))
+    assert changes(costs(PREFIXED), costs(PREFIXED, other)) == (Change("provider card p/claude", 900),)
+    elsewhere = replace(exact, provider="q")
+    assert changes(costs(PREFIXED), costs(PREFIXED, elsewhere)) == (Change("provider card p/gpt-mini", 900),)
+
+
+def test_a_price_card_that_comes_first_takes_a_model_over_at_every_instant() -> None:
+    """The first price card of a contract that has a card for the model prices it, or leaves it unpriced."""
+
+    def sold_by(first: tuple[RateCard, ...]) -> BookContent:
+        return BookContent(
+            price_cards=(PriceCard("first", first), PriceCard("second", (card(version("5")),))),
+            contracts=(Contract("c", "USD", ("first", "second")),),
+            assignments=(Assignment("*", "c"),),
+        )
+
+    before, after = sold_by(()), sold_by((card(version("4", 900), card_id="first/m"),))
+    assert [change.from_us for change in changes(before, after)] == [None]

@@ -58,7 +58,17 @@ def test_numbers_are_read_without_a_float(number: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["-1", "1e39", "1e999999999", "1e-999999999", "9" * 21, "0." + "1" * 19, '"abc"', '""']
+    "number",
+    [
+        "-1",
+        "1e39",
+        "1e999999999",
+        "1e-999999999",
+        "9" * 21,
+        "0." + "1" * 19,
+        '"abc"',
+        '""',
+    ],
 )
 def test_a_quantity_out_of_its_domain_is_a_bad_quantity(number: str) -> None:
     error = refused("1200", number)
@@ -121,3 +131,8 @@ def test_costs_take_json_numbers_too() -> None:
     estimated = event.routing.candidates[0].estimated_cost
     assert estimated is not None
     assert estimated.amount == "2"
+
+
+def test_a_number_beyond_what_the_decimal_module_takes_is_a_bad_line() -> None:
+    with pytest.raises(InvalidEvent):
+        UsageEvent.from_json(LINE.replace("1200", "1e99999999999999999999"))
