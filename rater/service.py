@@ -14,12 +14,11 @@ from rate_book.source import BookSource, Confirmed
 from rater.adapters.assignment import Assignment, OwnedPartition, TopicChangedError, TopicNames
 from rater.adapters.outputs import Output, customer_outputs, frame_outputs, head_output, rejected_output
 from rater.adapters.rating import tools_for
+from rater.adapters.records import record_of
 from rater.core.batch import BatchResult, PartitionBatch, Record, Tools
 from rater.core.frames import effects_of_result
 from rater.core.lateness import Windows
-from rater.core.replay import FIRST_APPEND_HEADER
 from runtime.clock import Clock
-from runtime.errors import InfrastructureError
 from runtime.failpoints import AbortRequested, Failpoints
 from runtime.kafka.errors import AbortNeededError, KafkaUnavailableError
 from runtime.kafka.group import PartitionGroup
@@ -32,7 +31,6 @@ _REFRESHED_A_TRANSACTION = 5_000
 _REPORT_S = 10.0
 _ABORTED_IN_A_ROW_MAX = 20
 _TOPICS_CHECKED_S = 5.0
-_LOG_APPEND_TIME = 2  # confluent_kafka.TIMESTAMP_LOG_APPEND_TIME
 
 FAILPOINTS = frozenset(
     {
@@ -48,10 +46,6 @@ FAILPOINTS = frozenset(
         "in_restore",
     }
 )
-
-
-class WrongTimestampError(InfrastructureError):
-    """usage.events is not LogAppendTime: lateness could be forged, so the rater stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +176,7 @@ class Rater:
             if offset < expected.get((topic, partition), offset + 1):
                 continue
             expected[topic, partition] = offset + 1
-            kind, append_ms = message.timestamp()
-            if kind != _LOG_APPEND_TIME:
-                raise WrongTimestampError(
-                    f"{topic} {partition} offset {offset}: timestamp type {kind}, not LogAppendTime"
-                )
-            headers = message.headers()
-            record = Record(
-                offset,
-                append_ms * 1000,
-                message.key(),
-                message.value(),
-                None if headers is None else _first_append_us(headers),
-            )
+            record = record_of(message)
             batches[partition][0 if topic == events_topic else 1].append(record)
         return batches
 
@@ -410,11 +392,3 @@ class Rater:
         if now_s >= self._report_due_s:
             self._report_due_s = now_s + _REPORT_S
             _LOG.info("%s", self.counters)
-
-
-def _first_append_us(headers: Sequence[tuple[str, bytes | None]]) -> int | None:
-    """When a replayed record arrived first; a header that is no number says nothing."""
-    for name, value in headers:
-        if name == FIRST_APPEND_HEADER and value is not None and len(value) <= 18 and value.isdigit():
-            return int(value)
-    return None

@@ -1,7 +1,7 @@
 """A partition's local state: one RocksDB, a column family a bucket of digests, a filter in RAM in front.
 
-It is a cache of the rater's own log (rater.state and usage.deltas): behind it, never ahead, and may be
-deleted at any time. It names the cluster and the topics it belongs to, and is discarded where they differ.
+A cache of the rater's own log: behind it, never ahead, and deleted at any time without loss. It names the
+cluster and topics it belongs to, and is discarded where they differ.
 """
 
 import json
@@ -182,7 +182,6 @@ class StateStore:
         self._db.close()
 
     # --- what the batch asks (rater.core.batch.Memory, but for first_record) ---
-
     def known(self, digests: Sequence[bytes], buckets: Sequence[int]) -> dict[bytes, Known]:
         """Those digests that were rated before. Only the filter's positives reach RocksDB."""
         found: dict[bytes, Known] = {}
@@ -305,8 +304,8 @@ class StateStore:
 
     def set_head(self, head: Head) -> None:
         """Take a head whose frames have all expired: they held no event appended later than it says."""
-        meta = replace(self.meta, head=head, coverage_from_us=head.highest_append_us + 1)
-        self._write(WriteBatch(raw_mode=True), meta, {})
+        covered = replace(self.meta, head=head, coverage_from_us=head.highest_append_us + 1)
+        self._write(WriteBatch(raw_mode=True), covered, {})
 
     def set_positions(self, *, deltas_next: int, state_next: int) -> None:
         """Remember where the log goes on."""
