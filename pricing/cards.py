@@ -87,8 +87,9 @@ class Variant:
 
     There is no overlaying: a call in batch at priority is priced by the variant that names both, or not at
     all. `inherit` names the meters (or `*`) that are charged as in the base cell for the same call (at its
-    step); what is neither in the cell nor inherited has no price here. A variant with no rates and
-    `inherit=("*",)` says that a value costs the same as the default.
+    step); a meter that any part of the variant's own cell prices is never inherited. What is neither in the
+    cell nor inherited has no price here. A variant with no rates and `inherit=("*",)` says that a value costs
+    the same as the default.
     """
 
     when: tuple[tuple[str, str], ...]

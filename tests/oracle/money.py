@@ -26,7 +26,15 @@ METERS: dict[str, frozenset[str]] = {
     "cache_write_5m_tokens": _tokens("in", "write", "5m"),
     "cache_write_1h_tokens": _tokens("in", "write", "1h"),
     "input_audio_tokens": _tokens("in", "audio"),
+    "input_text_tokens": _tokens("in", "text"),
     "cache_audio_read_tokens": _tokens("in", "read", "audio"),
+    "cache_text_read_tokens": _tokens("in", "read", "text"),
+    "cache_audio_write_tokens": _tokens("in", "write", "audio"),
+    "cache_text_write_tokens": _tokens("in", "write", "text"),
+    "cache_audio_write_5m_tokens": _tokens("in", "write", "5m", "audio"),
+    "cache_text_write_5m_tokens": _tokens("in", "write", "5m", "text"),
+    "cache_audio_write_1h_tokens": _tokens("in", "write", "1h", "audio"),
+    "cache_text_write_1h_tokens": _tokens("in", "write", "1h", "text"),
     "output_tokens": _tokens("out"),
     "output_reasoning_tokens": _tokens("out", "reasoning"),
     "output_audio_tokens": _tokens("out", "audio"),
@@ -34,6 +42,8 @@ METERS: dict[str, frozenset[str]] = {
     "requests": frozenset({"requests"}),
     "events": frozenset({"events"}),
 }
+NAMED = {counted: meter for meter, counted in METERS.items()}
+TOTALS = {"in": "input_tokens", "out": "output_tokens"}
 
 
 class Amount(NamedTuple):
@@ -54,7 +64,7 @@ class Impossible(Exception):
 def expected(books: Books, event: Mapping[str, Any]) -> tuple[Amount, Amount]:
     """Cost and price of an event in the form of the wire.
 
-    Raises Impossible where parts exceed their whole.
+    Raises Impossible where parts exceed their whole, or where their whole is missing.
     """
     leaves = split(event["usage_semantics"], event["usage"])
     provider, model = event["provider"], _model(event)
@@ -85,17 +95,46 @@ def totals(
 
 
 def split(semantics: str, usage: Mapping[str, str]) -> dict[str, Fraction]:
-    """Disjoint quantities: inclusive, what is counted in a reported part is taken out of its whole."""
+    """Disjoint quantities: inclusive, what is counted in a reported part is taken out of its whole.
+
+    The two cases of docs/decisions/0003: some of a part without its total is refused; where the parts come to
+    more than their whole, what must lie in two of them is counted there, once nothing else is possible.
+    """
     told = {meter: Fraction(text) for meter, text in usage.items()}
     if semantics == "exclusive":
         return told
+    for meter, quantity in told.items():
+        for direction, total in TOTALS.items():
+            if quantity and direction in METERS[meter] and total not in told:
+                raise Impossible(meter)
+    leaves = _apart(told)
+    while min(leaves.values(), default=0) < 0:
+        shared = _shared(told)
+        if not shared:
+            raise Impossible(usage)
+        told |= shared
+        leaves = _apart(told)
+    return leaves
+
+
+def _apart(told: Mapping[str, Fraction]) -> dict[str, Fraction]:
     leaves: dict[str, Fraction] = {}
     for meter in sorted(told, key=lambda name: -len(METERS[name])):
-        inside = (leaf for part, leaf in leaves.items() if METERS[meter] < METERS[part])
-        leaves[meter] = told[meter] - sum(inside)
-        if leaves[meter] < 0:
-            raise Impossible(meter)
+        leaves[meter] = told[meter] - sum(leaves[part] for part in leaves if METERS[meter] < METERS[part])
     return leaves
+
+
+def _shared(told: Mapping[str, Fraction]) -> dict[str, Fraction]:
+    """What nobody reported and yet is certain: all of a whole is in one part, so any other part is in it."""
+    shared = {}
+    for whole, total in told.items():
+        inside = [part for part in told if METERS[whole] < METERS[part] and told[part]]
+        for everything in (part for part in inside if told[part] == total):
+            for part in inside:
+                both = NAMED.get(METERS[everything] | METERS[part])
+                if both is not None and both not in told:
+                    shared[both] = told[part]
+    return shared
 
 
 def _model(event: Mapping[str, Any]) -> str:
@@ -117,6 +156,8 @@ def _side(
     for meter in COUNTED_ONCE:
         if meter in rates:
             counted.setdefault(meter, Fraction(1))
+    if not counted:
+        return UNPRICED  # nothing was reported, which is not a quantity of 0
     amounts = {meter: _charged(meter, quantity, rates, version) for meter, quantity in counted.items()}
     owing = [amounts[meter] for meter, quantity in counted.items() if quantity]
     priced = [amount for amount in owing if amount is not None]

@@ -11,15 +11,17 @@ import pytest
 
 from pricing.compile import CompiledBook, compile_book
 from pricing.errors import UsageError
+from pricing.meters import DEFAULT_METERS, MeterRegistry
 from pricing.money import ATTO
 from pricing.rate import Side, rate
+from pricing.split import Splitter
 from producers.core.trace import parse_trace
 from producers.core.trace_events import trace_events
 from rate_book.form import load_book, shipped_books
 from rate_book.translate import call_of_event
 from tests.fix_rater import whole
 from tests.oracle.books import Books
-from tests.oracle.money import Amount, Impossible, expected
+from tests.oracle.money import Amount, Impossible, expected, split
 
 ROOT = Path(__file__).resolve().parents[2]
 START_US = 1_795_478_400_000_000  # 2026-11-24T00:00:00Z
@@ -120,10 +122,16 @@ def made_up(seed: int) -> dict[str, Any]:
         usage["output_reasoning_tokens"] = out // 2
     if chance.random() < 0.15:
         usage["web_searches"] = chance.randrange(4)
-    if chance.random() < 0.15 and "cache_read_tokens" not in usage:
+    if chance.random() < 0.15:
         usage["input_audio_tokens"] = total // 5
     if chance.random() < 0.05:
         usage["requests"] = 2
+    if chance.random() < 0.15:  # all input is of one kind
+        usage[chance.choice(("input_audio_tokens", "input_text_tokens", "cache_read_tokens"))] = total
+    if chance.random() < 0.05:
+        del usage["input_tokens"]
+    if chance.random() < 0.03:
+        usage = {}
     return whole(
         {
             "customer_id": chance.choice(CUSTOMERS),
@@ -151,17 +159,62 @@ def test_made_up_calls_cost_what_the_oracle_says(book: CompiledBook, books: Book
             with pytest.raises(UsageError) as refused:
                 rate(book, call_of_event(event))
             assert refused.value.code == "impossible_counts"
-            outcomes["impossible"] += 1
+            outcomes["whole missing" if "must report" in refused.value.rule else "impossible"] += 1
             continue
         ours = rated(book, event)
         assert ours == theirs, event
         outcomes.update((f"cost {ours[0].status}", f"price {ours[1].status}"))
+        leaves = rate(book, call_of_event(event)).leaves
+        outcomes["overlap settled"] += len(leaves) > len(event["usage"])
+        outcomes["nothing reported"] += not leaves
     for outcome in (
         "impossible",
+        "whole missing",
+        "overlap settled",
+        "nothing reported",
         *(f"{side} {s}" for side in ("cost", "price") for s in ("priced", "unpriced")),
     ):
         assert outcomes[outcome] > 20, outcomes
     assert outcomes["cost partial"] > 5, outcomes
+
+
+@pytest.mark.parametrize(
+    ("usage", "leaves"),
+    [
+        # All input is text, so the 40 cached are text: 60 of text are left, and nothing besides.
+        ("input 100, text 100, read 40", "input 0, text 60, read 0, text_read 40"),
+        # All input was cached, so the audio was.
+        ("input 100, audio 30, read 100", "input 0, audio 0, read 70, audio_read 30"),
+        # Nothing forces an overlap: it counts as 0.
+        ("input 100, audio 30, read 40", "input 30, audio 30, read 40"),
+        ("input 100, text 80, audio 20, read 40", "impossible"),
+        ("read 40", "impossible"),
+        ("read 0", "read 0"),
+    ],
+)
+def test_the_oracle_and_pricing_take_counts_apart_as_by_hand(usage: str, leaves: str) -> None:
+    names = {
+        "input": "input_tokens",
+        "text": "input_text_tokens",
+        "audio": "input_audio_tokens",
+        "read": "cache_read_tokens",
+        "text_read": "cache_text_read_tokens",
+        "audio_read": "cache_audio_read_tokens",
+    }
+
+    def counts(words: str) -> dict[str, str]:
+        return {names[name]: count for name, count in (word.split() for word in words.split(", "))}
+
+    if leaves == "impossible":
+        with pytest.raises(Impossible):
+            split("inclusive", counts(usage))
+        with pytest.raises(UsageError):
+            Splitter(MeterRegistry(DEFAULT_METERS)).split("inclusive", counts(usage))
+        return
+    expected_leaves = {meter: Fraction(count) for meter, count in counts(leaves).items()}
+    assert split("inclusive", counts(usage)) == expected_leaves
+    plan, ours = Splitter(MeterRegistry(DEFAULT_METERS)).split("inclusive", counts(usage))
+    assert {m: Fraction(q, ATTO) for m, q in zip(plan.meters, ours, strict=True)} == expected_leaves
 
 
 def test_the_oracle_by_hand(books: Books) -> None:

@@ -313,6 +313,11 @@ def test_an_event_that_reports_nothing_is_unpriced_never_0() -> None:
     assert amount(cost(BOOK, {"input_tokens": "0"}, provider="openai", model="gpt-4o")) == "0"
 
 
+def test_a_flat_price_per_event_holds_where_nothing_is_reported() -> None:
+    priced_by = book(card(CardVersion(Cell((Rate("events", "0.03"), Rate("input_tokens", "1", M))))))
+    assert amount(cost(priced_by, {})) == "0.03"
+
+
 def test_a_meter_without_a_rate_leaves_the_rest_priced() -> None:
     """1,000 x 5 / 1e6 = 0.005 and an image that nobody has priced."""
     rating = cost(
