@@ -1,7 +1,7 @@
 """YAML read as text: a scalar stays the characters that stand in the file, so that no rate passes a float."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,23 +15,44 @@ else:
 
 
 class _TextLoader(_Base):
-    """Base loader (no types) that refuses a key written twice: the second would silently win."""
+    """Base loader (no types) that refuses a key written twice, where the second would silently win, and any
+    tag (`!!omap`), by which a mapping would be built without that check.
+    """
 
 
-def _mapping(loader: yaml.BaseLoader, node: yaml.MappingNode) -> dict[str, object]:
+def _mapping(loader: yaml.BaseLoader, node: Any) -> object:
+    if not isinstance(node, yaml.MappingNode):
+        return _refused(loader, node)
     result: dict[str, object] = {}
     for key_node, value_node in node.value:
         mark = key_node.start_mark
         if not isinstance(key_node, yaml.ScalarNode):
             raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", mark)
-        key = str(key_node.value)
+        key = str(loader.construct_object(key_node))
         if key in result:
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is written twice", mark)
         result[key] = loader.construct_object(value_node, deep=True)
     return result
 
 
+def _refused(_: yaml.BaseLoader, node: Any) -> object:
+    rule = f"a {node.id} with the tag {node.tag!r} is not part of a book: leave the tag out"
+    raise yaml.constructor.ConstructorError(None, None, rule, node.start_mark)
+
+
+def _sequence(loader: yaml.BaseLoader, node: Any) -> object:
+    return loader.construct_sequence(node, deep=True)
+
+
+def _text(loader: yaml.BaseLoader, node: Any) -> object:
+    return loader.construct_scalar(node)
+
+
+# A node without a tag has one of these three; under None is whatever has another.
 _TextLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_TextLoader.add_constructor("tag:yaml.org,2002:seq", _sequence)
+_TextLoader.add_constructor("tag:yaml.org,2002:str", _text)
+_TextLoader.add_constructor(None, _refused)
 
 
 def read_yaml(path: Path) -> object:

@@ -102,6 +102,24 @@ def test_a_key_written_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     assert error.field == "line 3, column 1"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "provider: acme\ncurrency: !!omap {USD: 1, USD: 2}\ncards: []\n",
+        "provider: acme\ncurrency: !money {USD: 1, USD: 2}\ncards: []\n",
+        "provider: acme\ncurrency: !money USD\ncards: []\n",
+        "provider: acme\ncurrency: !!float 2\ncards: []\n",
+        "provider: acme\n!key currency: USD\ncards: []\n",
+        "provider: acme\ncurrency: !!map [USD]\ncards: []\n",
+        "provider: acme\ncurrency: !!seq {USD: 1}\ncards: []\n",
+        "provider: acme\ncurrency: !!str [USD]\ncards: []\n",
+    ],
+)
+def test_a_tag_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
+    """A tagged mapping would pass by the check for keys written twice."""
+    assert refused(tmp_path, text).field.startswith("line 2, column ")
+
+
 def test_two_settings_and_an_empty_directory_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BookInvalidError, match="holds no YAML file"):
         load_book([tmp_path])
