@@ -27,14 +27,20 @@ _ATTRIBUTE_OF: Final = {
     "event_time_us": "time",
 }
 _FIXED: Final = {"specversion": SPEC_VERSION, "type": TYPE}
-_KNOWN: Final = {*_FIXED, *_ATTRIBUTE_OF.values(), "data", "datacontenttype"}
+_KNOWN: Final = {*_FIXED, *_ATTRIBUTE_OF.values(), "data", "datacontenttype", "dataschema"}
 _EXPONENT_MAX: Final = 38  # beyond it a number has more digits than any quantity or amount may have
 
 
 def parse(line: str | bytes) -> dict[str, Any]:
     """The JSON object of a line: whole numbers as int, others as Decimal. Raises InvalidEvent."""
     try:
-        event = json.loads(line, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_object)
+        event = json.loads(
+            line,
+            parse_int=_whole_number,
+            parse_float=Decimal,
+            parse_constant=_no_number,
+            object_pairs_hook=_object,
+        )
     except InvalidEvent:
         raise
     except (ValueError, ArithmeticError, RecursionError) as error:
@@ -46,15 +52,7 @@ def parse(line: str | bytes) -> dict[str, Any]:
 
 def record_of(event: Mapping[str, Any]) -> dict[str, Any]:
     """UsageEvent's fields from a CloudEvents object, types as yet unchecked. Raises InvalidEvent."""
-    for attribute in event:
-        if attribute not in _KNOWN:
-            rule = f"one of {', '.join(sorted(_KNOWN))}; what is your own belongs into data.tags"
-            raise InvalidEvent(reasons.INVALID_FIELD, "attribute", attribute, rule)
-    for attribute, value in _FIXED.items():
-        if event.get(attribute) != value:
-            raise InvalidEvent(reasons.INVALID_FIELD, attribute, event.get(attribute), f"{value!r}")
-    if event.get("datacontenttype", CONTENT_TYPE) != CONTENT_TYPE:
-        raise InvalidEvent(reasons.INVALID_FIELD, "datacontenttype", event["datacontenttype"], CONTENT_TYPE)
+    _check_attributes(event)
     data, time = event.get("data"), event.get("time")
     if not isinstance(data, dict):
         raise InvalidEvent(reasons.INVALID_FIELD, "data", data, "an object")
@@ -70,6 +68,22 @@ def record_of(event: Mapping[str, Any]) -> dict[str, Any]:
             )
     record = {field: event[name] for field, name in _ATTRIBUTE_OF.items() if name in event}
     return record | _numbers_as_text(data) | {"event_time_us": parse_instant(time, "time")}
+
+
+def _check_attributes(event: Mapping[str, Any]) -> None:
+    for attribute in event:
+        if attribute not in _KNOWN:
+            rule = f"one of {', '.join(sorted(_KNOWN))}; what is your own belongs into data.tags"
+            raise InvalidEvent(reasons.INVALID_FIELD, "attribute", attribute, rule)
+    for attribute, value in _FIXED.items():
+        if event.get(attribute) != value:
+            raise InvalidEvent(reasons.INVALID_FIELD, attribute, event.get(attribute), f"{value!r}")
+    content_type = event.get("datacontenttype", CONTENT_TYPE)
+    # Parameters and letter case say nothing of the data, which stands here as JSON already.
+    if not isinstance(content_type, str) or content_type.split(";")[0].strip().lower() != CONTENT_TYPE:
+        raise InvalidEvent(reasons.INVALID_FIELD, "datacontenttype", content_type, CONTENT_TYPE)
+    if not isinstance(event.get("dataschema", ""), str):
+        raise InvalidEvent(reasons.INVALID_FIELD, "dataschema", event["dataschema"], "a URI as a string")
 
 
 def of_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +142,14 @@ def _numbers_as_text(data: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
+def plain_text(number: Decimal) -> str | None:
+    """The number without exponent, exactly; None where it has more digits than any quantity may have."""
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or abs(exponent) > _EXPONENT_MAX or number.adjusted() > _EXPONENT_MAX:
+        return None
+    return format(number, "f")
+
+
 def _candidate(candidate: object) -> object:
     if isinstance(candidate, dict) and isinstance(candidate.get("estimated_cost"), dict):
         cost = _money(candidate["estimated_cost"], "data.routing.candidates.estimated_cost")
@@ -142,11 +164,16 @@ def _money(money: dict[str, Any], field: str) -> dict[str, Any]:
 def _text(value: object, field: str) -> object:
     """A number's plain decimal text, exactly; anything else as it is."""
     if isinstance(value, Decimal):
-        exponent = value.as_tuple().exponent
-        if not isinstance(exponent, int) or abs(exponent) > _EXPONENT_MAX or value.adjusted() > _EXPONENT_MAX:
+        text = plain_text(value)
+        if text is None:
             raise InvalidEvent(reasons.BAD_QUANTITY, field, str(value), "a decimal of at most 38 digits")
-        return format(value, "f")
+        return text
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _whole_number(digits: str) -> int | Decimal:
+    """An int has no -0, so that its sign would be lost, and a quantity with a sign is refused."""
+    return Decimal(digits) if digits == "-0" else int(digits)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -61,6 +61,8 @@ DECIMAL_RULE: Final = (
     f"{FRACTION_DIGITS_MAX} after"
 )
 NOT_EMPTY: Final = ("customer_id", "source", "event_id", "provider")
+FIELDS_IN_CONTEXT: Final = ("region", "endpoint")
+"""Fields of their own that select prices beside the context, and so are no keys of it."""
 
 _DIGITS: Final = frozenset("0123456789")
 _FEW_ENTRIES: Final = min(COMPLIANCE_TAGS_MAX, *MAP_ENTRIES_MAX.values())
@@ -92,6 +94,8 @@ def check_event(event: Mapping[str, Any]) -> None:
         _check_not_empty(event)
     if len(context) + len(usage) + len(tags) + len(event["compliance_tags"]) > _FEW_ENTRIES:
         _check_sizes(event)
+    if "region" in context or "endpoint" in context:
+        _check_context_keys(context)
     if event["attempt"] is not None and event["attempt"] < 1:
         raise InvalidEvent(INVALID_FIELD, "attempt", event["attempt"], "1 or more, or null")
     if event["provider_cost"] is not None:
@@ -147,6 +151,13 @@ def _check_not_empty(event: Mapping[str, Any]) -> None:
     for field in NOT_EMPTY:
         if not event[field]:
             raise InvalidEvent(INVALID_FIELD, field, event[field], "not empty")
+
+
+def _check_context_keys(context: Mapping[str, str]) -> None:
+    for key in FIELDS_IN_CONTEXT:
+        if key in context:
+            rule = f"absent; it is the field {key}, which selects prices as the context does"
+            raise InvalidEvent(INVALID_FIELD, f"context.{key}", context[key], rule)
 
 
 def _check_sizes(event: Mapping[str, Any]) -> None:

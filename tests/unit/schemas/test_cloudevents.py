@@ -61,6 +61,9 @@ def test_numbers_are_read_without_a_float(number: str, text: str) -> None:
     "number",
     [
         "-1",
+        "-0",
+        "-0.0",
+        "-0e0",
         "1e39",
         "1e999999999",
         "1e-999999999",
@@ -87,6 +90,9 @@ def test_a_quantity_out_of_its_domain_is_a_bad_quantity(number: str) -> None:
         ('"source":"chat"', '"source":null', "source"),
         ('"source":"chat"', '"source":"chat","traceparent":"00"', "attribute"),
         ('"source":"chat"', '"source":"chat","datacontenttype":"text/xml"', "datacontenttype"),
+        ('"source":"chat"', '"source":"chat","datacontenttype":"application/jsonl"', "datacontenttype"),
+        ('"source":"chat"', '"source":"chat","datacontenttype":null', "datacontenttype"),
+        ('"source":"chat"', '"source":"chat","dataschema":7', "dataschema"),
         ('"source":"chat"', '"source":"chat","source":"chat"', "key"),
         ('"2026-11-18T13:00:00.000001+01:00"', "17", "time"),
         ("13:00:00.000001+01:00", "13:00:00.0000010+01:00", "time"),
@@ -108,6 +114,20 @@ def test_a_quantity_out_of_its_domain_is_a_bad_quantity(number: str) -> None:
 )
 def test_a_fault_is_named_by_its_place_in_the_json(before: str, after: str, field: str) -> None:
     assert refused(before, after).field == field
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        '"datacontenttype":"application/json"',
+        '"datacontenttype":"application/json; charset=utf-8"',
+        '"datacontenttype":"Application/JSON;charset=utf-8"',
+        '"dataschema":"https://example.com/usage.json"',
+    ],
+)
+def test_optional_attributes_of_cloudevents_are_taken_and_change_nothing(attribute: str) -> None:
+    event = UsageEvent.from_json(LINE.replace('"source":"chat"', f'"source":"chat",{attribute}'))
+    assert event == UsageEvent.from_json(LINE)
 
 
 def test_bytes_that_are_not_utf8_are_refused() -> None:

@@ -54,6 +54,14 @@ def test_maps_have_limits_on_entries_keys_and_values(field: str, entries_max: in
     assert refused(**{field: {"key": "\0"}}).field == f"{field}.key"
 
 
+@pytest.mark.parametrize("key", rules.FIELDS_IN_CONTEXT)
+def test_what_is_a_field_of_its_own_is_no_context_key(key: str) -> None:
+    """Two places for one thing could say two things."""
+    error = refused(context={"processing": "batch", key: "eu"}, **{key: None})
+    assert (error.reason, error.field) == ("invalid_field", f"context.{key}")
+    check_event(event(context={"processing": "batch"}, **{key: "eu"}))
+
+
 def test_compliance_tags_have_limits() -> None:
     check_event(event(compliance_tags=["t" * 64] * 64))
     assert refused(compliance_tags=["t"] * 65).field == "size of compliance_tags"
