@@ -30,9 +30,16 @@ class InvalidEvent(EmitterError, ValueError):
     def __init__(self, reason: str, field: str, value: object, rule: str) -> None:
         self.reason = reason
         self.field = field
-        self.value = repr(value)[:_VALUE_SHOWN_CHARACTERS_MAX]
+        self.value = _shown(value)
         self.rule = rule
         super().__init__(f"{field} is {self.value}; rule: {rule}")
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:_VALUE_SHOWN_CHARACTERS_MAX]
+    except ValueError:  # Python writes no int of more than 4,300 digits
+        return f"{type(value).__name__} too long to show"
 
 
 class QueueFull(EmitterError):

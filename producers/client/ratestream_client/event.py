@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from ratestream_client.errors import BAD_QUANTITY, InvalidEvent
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from ratestream_client.errors import BAD_QUANTITY, INVALID_FIELD, InvalidEvent
+from ratestream_client.rules import INTEGER_DIGITS_MAX
 
 Quantity = str | int | Decimal
 """An exact number: plain decimal text, int or Decimal; a float is refused, for it is not exact."""
@@ -90,8 +89,19 @@ class UsageEvent:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def to_record(self) -> dict[str, Any]:
-        """The event as the Avro writer takes it. Raises InvalidEvent for a quantity that is not exact."""
+        """The event as the Avro writer takes it.
+
+        Raises InvalidEvent for a quantity that is not exact, and for what the writer would take for something
+        else: text for a list, a truth value or a float for a whole number.
+        """
         record = {name: getattr(self, name) for name in _FIELDS}
+        _check_long("event_time_us", self.event_time_us)
+        if self.attempt is not None:
+            _check_long("attempt", self.attempt)
+        for name in ("context", "usage", "tags"):
+            if not isinstance(record[name], Mapping):
+                raise InvalidEvent(INVALID_FIELD, name, record[name], "a mapping")
+        _check_items("compliance_tags", self.compliance_tags)
         record["usage"] = {meter: _quantity(meter, value) for meter, value in self.usage.items()}
         if self.provider_cost is not None:
             record["provider_cost"] = _plain(self.provider_cost)
@@ -100,22 +110,39 @@ class UsageEvent:
         return record
 
 
+# Writing longer numbers as text takes long, or Python refuses it.
+_QUANTITY_LIMIT: Final = 10**INTEGER_DIGITS_MAX
+_QUANTITY_RULE: Final = (
+    f"text, int or Decimal: an exact number, not negative, of at most {INTEGER_DIGITS_MAX} digits before the "
+    "point"
+)
 _FIELDS: Final = tuple(one.name for one in fields(UsageEvent))
+
+
+def _check_long(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        raise InvalidEvent(INVALID_FIELD, name, value, "a whole number of 64 bits")
+
+
+def _check_items(name: str, value: object) -> None:
+    if not isinstance(value, (tuple, list)):
+        raise InvalidEvent(INVALID_FIELD, name, value, "a tuple or a list")
 
 
 def _quantity(meter: str, value: object) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _QUANTITY_LIMIT:
         return str(value)
-    if isinstance(value, Decimal) and value.is_finite():
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) <= INTEGER_DIGITS_MAX:
         return format(value, "f")
-    raise InvalidEvent(BAD_QUANTITY, f"usage.{meter}", value, "text, int or Decimal: exact numbers only")
+    raise InvalidEvent(BAD_QUANTITY, f"usage.{meter}", value, _QUANTITY_RULE)
 
 
 def _plain(value: Money | RoutingCandidate | RoutingDecision) -> dict[str, Any]:
     record = {one.name: getattr(value, one.name) for one in fields(value)}
     if isinstance(value, RoutingDecision):
+        _check_items("routing.candidates", value.candidates)
         record["candidates"] = [_plain(candidate) for candidate in value.candidates]
     elif isinstance(value, RoutingCandidate) and value.estimated_cost is not None:
         record["estimated_cost"] = _plain(value.estimated_cost)

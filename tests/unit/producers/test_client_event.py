@@ -11,6 +11,7 @@ from ratestream_client import (
     InvalidEvent,
     NotQueued,
     QueueFull,
+    RoutingDecision,
     Unacknowledged,
     UsageEvent,
 )
@@ -41,7 +42,24 @@ def test_quantities_are_exact() -> None:
     }
 
 
-@pytest.mark.parametrize("value", [0.1, True, None, Decimal("NaN"), "1e3", "-1", Decimal(-1)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        0.1,
+        True,
+        None,
+        Decimal("NaN"),
+        "1e3",
+        "-1",
+        Decimal(-1),
+        -1,
+        pytest.param(-(10**5000), id="huge negative"),
+        10**20,
+        pytest.param(10**5000, id="huge"),
+        Decimal("1e999999"),
+        Decimal("1e-999999"),
+    ],
+)
 def test_an_inexact_or_impossible_quantity_is_refused(value: Any) -> None:
     with Emitter(NOBODY) as emitter, pytest.raises(InvalidEvent) as caught:
         emitter.emit(usage_event(usage={"input_tokens": value}))
@@ -57,6 +75,38 @@ def test_what_the_rater_would_reject_is_refused_before_it_is_queued(changes: dic
         with pytest.raises(InvalidEvent):
             emitter.emit(usage_event(**changes))
         assert emitter.report().emitted == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_time_us", 1_794_999_600_000_000.0),
+        ("event_time_us", "1794999600000000"),
+        ("event_time_us", True),
+        ("event_time_us", None),
+        ("event_time_us", 2**63),
+        ("attempt", True),
+        ("attempt", 1.0),
+        pytest.param("attempt", 10**5000, id="huge attempt"),
+        ("usage", None),
+        ("usage", [("input_tokens", 1)]),
+        ("context", None),
+        ("tags", "text"),
+        ("compliance_tags", "hipaa"),
+        ("compliance_tags", None),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_its_field(field: str, value: Any) -> None:
+    """fastavro itself would write "hipaa" as five tags and True as 1."""
+    with pytest.raises(InvalidEvent) as caught:
+        usage_event(**{field: value}).to_record()
+    assert (caught.value.reason, caught.value.field) == ("invalid_field", field)
+
+
+def test_candidates_are_a_list() -> None:
+    routing = RoutingDecision(router="r", candidates="ab")  # type: ignore[arg-type]  # what is refused
+    with pytest.raises(InvalidEvent, match=r"routing\.candidates"):
+        usage_event(routing=routing).to_record()
 
 
 def test_bytes_beyond_the_topics_limit_are_refused() -> None:
