@@ -7,6 +7,7 @@ float.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rate_book.errors import CallInvalidError
 from rate_book.form import load_book, shipped_books
 from rate_book.instants import parse_instant
 from rate_book.translate import optional_atto
+from schemas.cloudevents import plain_text
 
 KEYS = ("provider", "model", "at", "usage", "context", "semantics", "customer")
 SEMANTICS = ("inclusive", "exclusive")
@@ -39,7 +41,7 @@ def read_json(text: str, name: str) -> object:
         result = dict(items)
         if len(result) != len(items):
             repeated = next(key for key, _ in items if sum(key == other for other, _ in items) > 1)
-            raise CallInvalidError(f"{name}.{repeated}", text, "the key is written twice")
+            raise CallInvalidError(f"{name}.{_printable(repeated)}", text, "the key is written twice")
         return result
 
     try:
@@ -58,11 +60,12 @@ def parse_call(data: object, now_us: int) -> Call:
     """
     if not isinstance(data, dict):
         raise CallInvalidError("call", _shown(data), f"must be an object with the keys {', '.join(KEYS)}")
-    for key in data:
+    for key, value in data.items():
+        if not _is_unicode({key: value}):
+            rule = "must be Unicode text: half of a character (a lone surrogate) is none"
+            raise CallInvalidError(_printable(str(key)), _printable(_shown(value)), rule)
         if key not in KEYS:
-            raise CallInvalidError(
-                str(key), _shown(data[key]), f"unknown key; the keys are {', '.join(KEYS)}"
-            )
+            raise CallInvalidError(str(key), _shown(value), f"unknown key; the keys are {', '.join(KEYS)}")
     semantics = _text(data, "semantics", "inclusive")
     if semantics not in SEMANTICS:
         raise CallInvalidError("semantics", semantics, "must be inclusive or exclusive")
@@ -171,7 +174,32 @@ def _texts(data: Mapping[str, object], key: str, *, numbers: bool) -> dict[str, 
         if not isinstance(item, str) or (isinstance(item, _Number) and not numbers):
             rule = "must be a number, or a plain decimal as text" if numbers else "must be text"
             raise CallInvalidError(f"{key}.{name}", _shown(item), rule)
-    return {str(name): str(item) for name, item in value.items()}
+    return {
+        str(name): _plain(item) if isinstance(item, _Number) else str(item) for name, item in value.items()
+    }
+
+
+def _plain(number: _Number) -> str:
+    """A JSON number without exponent where it has one, as `ratestream emit` reads it."""
+    if "e" not in number.lower():
+        return str(number)
+    try:
+        text = plain_text(Decimal(number))
+    except ArithmeticError:
+        text = None
+    return str(number) if text is None else text  # what stays as it was written is refused as no quantity
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _instant(text: str) -> int:

@@ -67,6 +67,9 @@ def priced(provider: str, model: str, usage: str, *more: str, at: str = AT) -> t
             '{"input_tokens":1000,"output_tokens":100}', (), "2025-06-09T23:59:59.999999Z", "0.014",
         ),
         ("openai", "o3", '{"input_tokens":1000,"output_tokens":100}', (), "2025-06-10T00:00:00Z", "0.0028"),
+        # a JSON number with an exponent: 100,000 x 2.5/M
+        ("openai", "gpt-4o", '{"input_tokens":1e5}', (), AT, "0.25"),
+        ("openai", "gpt-4o", '{"input_tokens":1.0E+5}', (), AT, "0.25"),
         # a quantity as text, with a fraction: 3 searches at 10 per 1000 = 0.03; 0.5 x 2.5/M
         ("openai", "gpt-4o", '{"web_searches":"3","input_tokens":"0.5"}', (), AT, "0.03000125"),
         # letter case is ignored
@@ -142,7 +145,20 @@ def test_a_time_of_day_price_is_refused_by_name_and_so_unpriced() -> None:
     ("arguments", "field", "value"),
     [
         (("--usage", '{"input_tokens":-5}'), "usage.input_tokens", "-5"),
-        (("--usage", '{"input_tokens":1e3}'), "usage.input_tokens", "1e3"),
+        (("--usage", '{"input_tokens":-0}'), "usage.input_tokens", "-0"),
+        (("--usage", '{"input_tokens":-0e0}'), "usage.input_tokens", "-0"),
+        (("--usage", '{"input_tokens":1e20}'), "usage.input_tokens", "1" + "0" * 20),
+        (("--usage", '{"input_tokens":1e-19}'), "usage.input_tokens", "0." + "0" * 18 + "1"),
+        (("--usage", '{"input_tokens":1e999999999}'), "usage.input_tokens", "1e999999999"),
+        (
+            ("--usage", '{"input_tokens":1e99999999999999999999}'),
+            "usage.input_tokens",
+            "1e99999999999999999999",
+        ),
+        (("--usage", '{"input_tokens":"1e3"}'), "usage.input_tokens", "1e3"),
+        (("--usage", '{"\\ud800":1}'), "usage", '{"\\ud800": "1"}'),
+        (("--usage", '{"\\ud800":1,"\\ud800":1}'), "usage.\\ud800", '{"\\ud800":1,"\\ud800":1}'),
+        (("--usage", '{"input_tokens":1}', "--customer", "\udcff"), "customer", "\\udcff"),
         (("--usage", '{"input_tokens":NaN}'), "usage.input_tokens", "NaN"),
         (("--usage", '{"input_tokens":true}'), "usage.input_tokens", "true"),
         (("--usage", '{"input_tokens":null}'), "usage.input_tokens", "null"),
@@ -168,6 +184,12 @@ def test_a_malformed_call_is_answered_by_field_value_and_rule(
     error = json.loads(result.output)["error"]
     assert (error["field"], error["value"]) == (field, value)
     assert error["rule"]
+
+
+def test_half_a_character_is_told_to_people_too() -> None:
+    result = run("--provider", "openai", "--model", "gpt-4o", "--usage", '{"\\ud800":1}')
+    assert isinstance(result.exception, CallInvalidError)
+    assert str(result.exception).encode()  # it can be printed
 
 
 def test_a_missing_model_is_named() -> None:
@@ -197,7 +219,7 @@ def test_a_batch_answers_each_line_and_a_bad_one_by_an_error(tmp_path: Path) -> 
     found = [json.loads(line) for line in answers.output.splitlines()]
     assert len(found) == len(lines)
     assert [item.get("status", "error") for item in found] == [
-        "priced", "error", "error", "error", "error", "unpriced", "priced", "unpriced",
+        "priced", "error", "error", "error", "error", "unpriced", "priced", "error",
     ]  # fmt: skip
     assert found[6]["cost"]["amount"] == "250000000000.00000025"
     path = tmp_path / "calls.jsonl"
