@@ -1,9 +1,9 @@
 """A partition changes hands: an old owner played by hand, new ones that are real raters of this process."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from rater.service import Rater
 from runtime.kafka.topology import describe
 from runtime.settings import SettingsLoader
 from schemas.partitioning import partition_of
-from tests.fix_rater import BOOK, DEADLINE_S, PARTITIONS, Pipeline, usage_event
+from tests.fix_rater import BOOK, DEADLINE_S, PARTITIONS, Pipeline, usage_event, wait_for
 from tests.unit.rater.fakes import WINDOWS, RamMemory
 
 PARTITION = 0
@@ -115,21 +115,43 @@ class OldOwner:
 
 
 class TakeOver:
-    """A new owner's assignment under way."""
+    """A new owner's assignment under way in a thread; each step taken is noted."""
 
-    def __init__(self, rater: Rater, future: Future[dict[int, OwnedPartition]]) -> None:
-        self.rater = rater
-        self._future = future
+    def __init__(self, rater: Rater, pool: ThreadPoolExecutor) -> None:
+        assignment = rater._assignment
+        self._reached: dict[str, threading.Event] = {}
+        for name in ("_output_ends", "_wait_until_stable", "_restored"):
+            setattr(assignment, name, self._noted(name, getattr(assignment, name)))
+        pending = self._noted("pending", rater._group.wait_for_pending_offsets)
+        self._future = pool.submit(assignment.open, [PARTITION], pending)
 
-    def still_waits(self, for_s: float = 1.0) -> bool:
-        try:
-            self._future.result(for_s)
-        except NotYet:
-            return True
-        return False
+    def _noted(self, name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        reached = self._reached[name] = threading.Event()
+
+        def take(*arguments: Any) -> Any:
+            reached.set()
+            return step(*arguments)
+
+        return take
+
+    def waits_for_pending_offsets(self) -> bool:
+        """Step 1 has begun and does not end."""
+        return self._stays_between("pending", "_output_ends")
+
+    def waits_for_the_last_stable_offset(self) -> bool:
+        """Step 3 has begun and does not end."""
+        return self._stays_between("_wait_until_stable", "_restored")
+
+    def _stays_between(self, step: str, following: str) -> bool:
+        wait_for(lambda: self._reached[step].is_set() or self._future.done(), f"{step} is reached")
+        return not self._reached[following].wait(1.5) and not self._future.done()
 
     def result(self) -> OwnedPartition:
         return self._future.result(DEADLINE_S)[PARTITION]
+
+    def close(self) -> None:
+        if self._future.exception(DEADLINE_S) is None:
+            self.result().store.close()
 
 
 @contextmanager
@@ -151,12 +173,11 @@ def taking_over(
     """A new owner opens PARTITION, in a thread."""
     with new_owner(pipeline) as rater, ThreadPoolExecutor(1) as pool:
         prepare(rater)
-        future = pool.submit(rater._assignment.open, [PARTITION], rater._group.wait_for_pending_offsets)
+        taking = TakeOver(rater, pool)
         try:
-            yield TakeOver(rater, future)
+            yield taking
         finally:
-            for owned in future.result(DEADLINE_S).values() if future.exception(DEADLINE_S) is None else ():
-                owned.store.close()
+            taking.close()
 
 
 def drive(rater: Rater, done: Callable[[], bool], timeout_s: float = DEADLINE_S) -> None:
