@@ -18,6 +18,7 @@ from rater.core.lateness import Windows
 from rater.service import FAILPOINTS, Limits, Rater
 from rater.settings import RaterSettings
 from runtime.clock import Clock, SystemClock
+from runtime.errors import InfrastructureError
 from runtime.failpoints import failpoints_from
 from runtime.kafka.clients import client_config, group_consumer_config, transactional_config
 from runtime.kafka.group import PartitionGroup
@@ -96,6 +97,12 @@ def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
     process = f"{kafka.topic_prefix}rater-{slot.number}"
     config = client_config(kafka, process)
     topology = describe(config, [*names.inputs, *names.outputs])
+    counts = set(topology.partitions.values())
+    if counts != {kafka.partitions}:
+        raise InfrastructureError(
+            f"kafka.partitions = {kafka.partitions}, the topics have {dict(topology.partitions)}: "
+            "all must have the same number, fixed at their creation"
+        )
     book = BookPoller(postgres.dsn.get_secret_value(), poll_s=settings.book_poll_s)
     book.start()
     stack.callback(book.stop)

@@ -119,7 +119,7 @@ class Rater:
         self._aborted_in_a_row = 0
         self._owned: dict[int, OwnedPartition] = {}
         self._tools: tuple[Confirmed, Tools] | None = None
-        self._refresh_due_s = clock.monotonic_s()  # soon: a rater that is restarted often must come to it too
+        self._refresh_due_s = 0.0
         self._report_due_s = clock.monotonic_s() + _REPORT_S
         self._topics_due_s = clock.monotonic_s() + _TOPICS_CHECKED_S
         self.counters = Counters()
@@ -227,7 +227,7 @@ class Rater:
 
     def _refreshes(self) -> dict[int, dict[str, int]]:
         """Customers whose last sequence rater.state has lacked for long, active or not."""
-        if self._clock.monotonic_s() < self._refresh_due_s:
+        if not self._owned or self._clock.monotonic_s() < self._refresh_due_s:
             return {}
         due_s = self._clock.monotonic_s() + self._limits.refresh_every_s
         before_us = self._clock.now_us() - self._limits.refresh_after_us
@@ -260,6 +260,7 @@ class Rater:
             self._producer.abort()
             self.counters.aborted += 1
             self._aborted_in_a_row += 1
+            self._refresh_due_s = 0.0  # a refresh may have been in it
             if self._aborted_in_a_row >= _ABORTED_IN_A_ROW_MAX:
                 raise KafkaUnavailableError(
                     f"{self._aborted_in_a_row} transactions in a row were aborted, the last one: {reason}"
@@ -341,6 +342,7 @@ class Rater:
 
     def _open(self, partitions: Sequence[int]) -> dict[tuple[str, int], int]:
         self._owned = self._assignment.open(partitions, self._group.wait_for_pending_offsets)
+        self._refresh_due_s = 0.0  # a rater that is restarted often must come to it too
         _LOG.info("owns partitions %s", ", ".join(map(str, partitions)))
         return {
             position: offset

@@ -74,6 +74,7 @@ def connect(
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
+        tcp_user_timeout=10_000,  # ms: keepalives do not watch over data that was sent and not acknowledged
         options=f"-c TimeZone=UTC -c statement_timeout={statement_timeout_ms}"
         " -c idle_in_transaction_session_timeout=120000",
     )

@@ -138,6 +138,7 @@ class Assignment:
         self._timeout_s = timeout_s
         self._in_restore = in_restore
         self._topic_ids = ids = topology.topic_ids
+        self._partitions = dict(topology.partitions)
         self._log = LogIdentity(
             topology.cluster_id,
             ids[names.events],
@@ -185,8 +186,13 @@ class Assignment:
             TopicChangedError: a topic is not the one that the process started with.
             KafkaUnavailableError: one does not exist, or the broker is away.
         """
-        now = describe(self._config, [*self._names.inputs, *self._names.outputs]).topic_ids
-        for name, topic_id in now.items():
+        now = describe(self._config, [*self._names.inputs, *self._names.outputs])
+        if dict(now.partitions) != self._partitions:
+            raise TopicChangedError(
+                f"partitions were {self._partitions} and are now {dict(now.partitions)}: a customer's log "
+                "stands on its partition, so their number never changes; growing means new topics"
+            )
+        for name, topic_id in now.topic_ids.items():
             if topic_id != self._topic_ids[name]:
                 raise TopicChangedError(
                     f"{name}: its id was {self._topic_ids[name]} and is now {topic_id}: "

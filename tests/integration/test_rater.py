@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import NewPartitions
 
 from pricing.cards import BookContent
 from rate_book.store import apply
@@ -364,3 +365,19 @@ def test_a_record_that_only_fits_compressed_stops_nobody(pipeline: Pipeline) -> 
     (rejected,) = pipeline.rejected()
     assert (rejected["reason"], rejected["original"]) == ("too_large", None)
     assert rejected["offset"] == 0
+
+
+def test_another_number_of_partitions_than_is_set_stops_it(pipeline: Pipeline) -> None:
+    """Customers would be looked for on other partitions, where nobody knows what they were billed."""
+    rater = pipeline.start(kafka__partitions=PARTITIONS + 1)
+    assert rater.wait_dead() == 3
+    assert "all must have the same number" in rater.log()
+
+
+def test_partitions_added_under_a_running_rater_stop_it(pipeline: Pipeline) -> None:
+    rater = pipeline.start()
+    rater.wait_owner()
+    added = NewPartitions(pipeline.prefix + topics.USAGE_EVENTS, PARTITIONS + 1)
+    for future in pipeline.kafka.admin().create_partitions([added]).values():
+        future.result(30)
+    assert rater.wait_dead() == 3
