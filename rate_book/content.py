@@ -92,7 +92,7 @@ def _card_in_order(card: RateCard) -> RateCard:
 
 
 def _prefix_key(prefix: ModelPrefix) -> tuple[str, int, tuple[str, ...]]:
-    return prefix.prefix, prefix.priority, prefix.unless
+    return prefix.prefix, prefix.priority, tuple(sorted(prefix.unless))
 
 
 def _version_in_order(version: CardVersion) -> CardVersion:
