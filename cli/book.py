@@ -132,7 +132,6 @@ def import_command(source: str, output: Path | None) -> None:
     imported = import_genai_prices(moment(SystemClock().now_us()).date())
     folder = output or shipped_books()[0]
     written = write_lists(folder, f"ratestream book import {source}", imported.lists, imported.refusals)
-    load_book([folder])
     for refusal in imported.refusals:
         click.echo(f"{refusal.provider}/{refusal.model}: {refusal.what}: {refusal.outcome}")
     cards = sum(len(item.cards) for item in imported.lists)

@@ -14,7 +14,9 @@ import pytest
 
 from pricing.cards import BookContent
 from pricing.compile import CompiledBook, compile_book
+from pricing.errors import BookError
 from pricing.match import CardIndex
+from pricing.meters import DEFAULT_METERS, MeterRegistry
 from pricing.money import parse_decimal
 from pricing.rate import Call, rate
 from rate_book.form import load_book, shipped_books
@@ -23,6 +25,7 @@ from rate_book.importers.price_list import REFUSALS_FILE, write_lists
 
 UNITS = {
     "input_tokens": {"per": 1_000_000, "price_key": "input_mtok"},
+    "cache_write_tokens": {"per": 1_000_000, "price_key": "cache_write_mtok"},
     "output_tokens": {"per": 1_000_000, "price_key": "output_mtok"},
     "web_searches": {"per": 1000, "price_key": "web_searches_kcount"},
 }
@@ -123,6 +126,11 @@ MODELS = [
         [SimpleNamespace(constraint=TimeOfDateConstraint(time(1), time(2)), prices=prices(input_mtok="1"))],
     ),
     Model("free", ClauseEquals("free"), prices()),
+    Model(
+        "writes",
+        ClauseEquals("writes"),
+        prices(input_mtok="1", cache_write_mtok="2", output_mtok="5"),
+    ),
     Model("dusty", ClauseEquals("dusty"), prices(input_mtok="0.18000000000000002")),
 ]
 
@@ -140,6 +148,7 @@ def test_a_hand_made_list_becomes_a_book_and_a_list_of_refusals(tmp_path: Path) 
         ("maker", "shadowed", "name 'plain-b'"),
         ("maker", "night", "prices by the time of day"),
         ("maker", "free", "no rate is listed from the beginning"),
+        ("seller", "maker/plain", "prices by context"),
         ("maker", "dusty", "rate 0.18000000000000002 per 1000000 of input_tokens"),
     } <= refused
     for item in imported.refusals:
@@ -159,10 +168,49 @@ def test_a_hand_made_list_becomes_a_book_and_a_list_of_refusals(tmp_path: Path) 
     assert cost("plain", may, "1000000", processing="batch").amount_atto == parse_decimal("1.25", "")
     # before the list knew the batch price nobody knows it: unpriced, not standard
     assert cost("plain", may - 1, "1000000", processing="batch").status == "unpriced"
+    # what another sells, the list prices in no context but the standard one
+    assert cost("plain", may, "1000000", "seller").amount_atto == parse_decimal("2.5", "")
+    assert cost("plain", may, "1000000", "seller", processing="batch").status == "unpriced"
     assert cost("tiered", may, "200").amount_atto == parse_decimal("0.0002", "")
     assert cost("tiered", may, "201").amount_atto == parse_decimal("0.000402", "")
     assert cost("night", may, "1").status == "unpriced"
     assert cost("free", may, "1").status == "unpriced"
+
+
+def test_every_part_but_an_hours_write_is_charged_at_its_wholes_rate() -> None:
+    """Where a list prices short writes only, in every modality; where it prices no write, any part is."""
+    provider = SimpleNamespace(id="maker", models=MODELS, fallback_model_providers=None)
+    imported = convert([provider], UNITS, "hand-made 1", "2026-11-23")
+    (writes,) = (card for card in imported.lists[0].cards if card.card_id == "maker/writes")
+    hour = {f"cache_{modality}write_1h_tokens" for modality in ("", "text_", "audio_", "image_", "video_")}
+    registry = MeterRegistry(DEFAULT_METERS)
+    parts = {meter for meter in registry.definitions if registry.wholes(meter)}
+    assert hour < parts
+    assert set(writes.versions[0].parts_at_whole_rate) == parts - hour
+    (plain,) = (card for card in imported.lists[0].cards if card.card_id == "maker/plain")
+    assert plain.versions[0].parts_at_whole_rate == ["*"]
+
+
+def test_files_of_a_provider_that_is_gone_go_and_those_that_somebody_wrote_stay(tmp_path: Path) -> None:
+    provider = SimpleNamespace(id="maker", models=MODELS, fallback_model_providers=None)
+    seller = SimpleNamespace(id="seller", models=[], fallback_model_providers=["maker"])
+    both = convert([provider, seller], UNITS, "hand-made 1", "2026-11-23")
+    write_lists(tmp_path, "test", both.lists, both.refusals)
+    (tmp_path / "ours.yaml").write_text("provider: ours\ncurrency: USD\ncards: []\n")
+    one = convert([provider], UNITS, "hand-made 2", "2026-11-24")
+    write_lists(tmp_path, "test", one.lists, one.refusals)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [REFUSALS_FILE, "maker.yaml", "ours.yaml"]
+
+
+def test_a_list_that_is_no_book_replaces_nothing(tmp_path: Path) -> None:
+    provider = SimpleNamespace(id="maker", models=MODELS, fallback_model_providers=None)
+    imported = convert([provider], UNITS, "hand-made 1", "2026-11-23")
+    write_lists(tmp_path, "test", imported.lists, imported.refusals)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    imported.lists[0].cards.append(imported.lists[0].cards[0])
+    with pytest.raises(BookError, match="is the id of two cards"):
+        write_lists(tmp_path, "test", imported.lists, imported.refusals)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
 def test_the_shipped_files_are_what_the_importer_makes(tmp_path: Path) -> None:
