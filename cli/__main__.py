@@ -28,7 +28,7 @@ COMMANDS = {
     "demo": "cli.demo:demo",
 }
 
-USAGE, INFRASTRUCTURE, BUG = 2, 3, 70
+FINDINGS, USAGE, INFRASTRUCTURE, BUG = 1, 2, 3, 70
 
 # Failures of libraries and of parts that cannot know of exit codes, by full name, so that nothing is imported
 # for their sake. A class that has an `exit_code` of its own needs no entry.
@@ -36,6 +36,7 @@ _EXIT_CODES = {
     "cimpl.KafkaException": INFRASTRUCTURE,
     "psycopg.OperationalError": INFRASTRUCTURE,
     "schemas.errors.WireError": USAGE,
+    "pricing.errors.BookError": FINDINGS,
     "pricing.errors.PricingError": USAGE,
     "producers.core.trace.TraceError": USAGE,
 }

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cli.__main__ import exit_code
 from cli.book import book
+from pricing.errors import BookError
 from rate_book.errors import BookInvalidError, ChangeTooSoonError, NoBookError
 from tests.fix_postgres import PostgresFixture
 
@@ -67,6 +69,15 @@ def test_apply_migrates_applies_says_what_changed_and_show_shows_it(tmp_path: Pa
         run("show", "--card", "p/x")
     with pytest.raises(NoBookError, match="version 9 is not stored"):
         run("show", "--version", "9")
+
+
+def test_a_faulty_book_is_a_finding_and_is_not_applied(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(LIST.format(rate="1") + LIST.partition("cards:")[2].format(rate="2"))
+    with pytest.raises(BookError, match="is the id of two cards") as caught:
+        run("apply", str(tmp_path))
+    assert exit_code(caught.value) == 1
+    with pytest.raises(NoBookError):
+        run("show")
 
 
 def test_show_before_any_apply_says_what_to_do() -> None:

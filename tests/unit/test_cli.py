@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from confluent_kafka import KafkaError, KafkaException
 
 from cli import __main__ as front
+from pricing.errors import BookError, CardError
 from runtime.errors import FindingError, InfrastructureError, UsageProblemError
 
 
@@ -33,6 +34,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     ("error", "code"),
     [
         (FindingError("three lines differ"), 1),
+        (BookError((CardError("c", "versions", "[1, 2)", "overlaps"),)), 1),
         (UsageProblemError("no such file"), 2),
         (InfrastructureError("no broker"), 3),
         (KafkaException(KafkaError(KafkaError._TRANSPORT, "no broker")), 3),
