@@ -5,9 +5,9 @@ apply, in one transaction:
 1. take the advisory lock exclusively (checks take it shared), so that no check is under way;
 2. read PostgreSQL's time: later than that of every check that found the older version newest;
 3. compare with the newest version: the same content and lead is no new version;
-4. refuse a change that takes effect before that time + the lead recorded with the newest version (raters
-   rely on it), unless it is declared retroactive; the first version of an empty book may be in force at any
-   instant;
+4. refuse a change that takes effect before some rater's horizon may have passed (that time + the newest
+   version's lead, and for each older version the time it was replaced + its lead), unless it is declared
+   retroactive; the first version of an empty book may be in force at any instant;
 5. append, and notify at commit.
 """
 
@@ -195,7 +195,8 @@ def _check_lead(touched: Sequence[Change], required_us: int) -> None:
     more = f" and {len(early) - _TOUCHES_SHOWN} more" if len(early) > _TOUCHES_SHOWN else ""
     raise ChangeTooSoonError(
         f"rate book: {shown}{more}: a change must take effect at {instant_text(required_us)} or later"
-        " (now + the lead that raters rely on); date it later, or apply it with --retroactive and re-rate",
+        " (until then raters may rely on an older version); date it later, or apply it with --retroactive and"
+        " re-rate",
         early[0].from_us,
         required_us,
     )
