@@ -38,6 +38,7 @@ METERS: dict[str, frozenset[str]] = {
     "output_tokens": _tokens("out"),
     "output_reasoning_tokens": _tokens("out", "reasoning"),
     "output_audio_tokens": _tokens("out", "audio"),
+    "output_audio_reasoning_tokens": _tokens("out", "audio", "reasoning"),
     "web_searches": frozenset({"searches"}),
     "requests": frozenset({"requests"}),
     "events": frozenset({"events"}),
