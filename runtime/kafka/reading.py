@@ -79,7 +79,8 @@ class PartitionReader:
         self.close()
 
     def close(self) -> None:
-        """Closes the consumer; a second call does nothing."""
+        """Closes the consumer; a second call does nothing. A read that was left half-way is over."""
+        self._reads += 1  # its generator may be collected later, and must not touch a closed consumer
         self._consumer.close()
 
     def read(self, topic: str, partition: int, start: int, end: int) -> Generator[Record, None, None]:

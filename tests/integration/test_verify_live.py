@@ -116,3 +116,6 @@ def test_a_read_ends_at_its_end_behind_markers_and_aborted_records(pipeline: Pip
         assert [record.offset for record in again] == [3], "a read left half-way takes nothing from the next"
         with pytest.raises(ReadFailedError):
             list(everything.read(topic, PARTITIONS, 0, 1))
+        half_way = everything.read(topic, 0, 0, 5)
+        assert next(half_way).offset == 0
+    half_way.close()  # later than its reader: nothing is left to release, and nothing is raised
