@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import cast, get_args
 
 from pricing.cards import (
     CALENDAR_MONTH_UTC,
     DEFAULT_DIMENSIONS,
     Assignment,
+    BillingUnit,
     BookContent,
     CardVersion,
     Cell,
@@ -237,8 +239,16 @@ def _contract(fields: Fields) -> Contract:
             contract_id=fields.text("contract"),
             currency=fields.text("currency"),
             price_cards=fields.texts("price_cards"),
-            billing_period=fields.text_or("billing_period", CALENDAR_MONTH_UTC),
+            billing_period=_billing_unit(fields),
         )
+
+
+def _billing_unit(fields: Fields) -> BillingUnit:
+    text = fields.text_or("billing_period", CALENDAR_MONTH_UTC)
+    for unit in get_args(BillingUnit):
+        if text == unit:
+            return cast("BillingUnit", unit)
+    raise fields.refuse("billing_period", text, f"must be one of {', '.join(get_args(BillingUnit))}")
 
 
 def _assignment(fields: Fields) -> Assignment:
