@@ -342,7 +342,7 @@ class ModelAlias:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeRate:
-    """One unit of `currency` is `rate` units of `to` in [valid_from_us, valid_to_us); never used inversely."""
+    """One unit of `currency` is `rate` units of `to` in [valid_from_us, valid_to_us); never used inverted."""
 
     currency: str
     to: str
