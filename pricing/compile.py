@@ -9,6 +9,7 @@ on the way makes an unpriced line that says so; nothing falls back to a standard
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from pricing.attributes import attributes_of
 from pricing.cards import ALL, Assignment, BookContent, CardVersion, RateCard
 from pricing.cells import Steps, choose_cell
 from pricing.check import check_book
@@ -42,6 +43,7 @@ class CompiledBook:
         self.version = version
         self.content_hash = content_hash
         self.dimensions = content.dimensions
+        self.attributes: tuple[str, ...] = attributes_of(content)
         self.registry = MeterRegistry((*DEFAULT_METERS, *content.meters))
         self.splitter = Splitter(self.registry)
         ignored = frozenset(content.context_ignored)

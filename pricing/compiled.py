@@ -16,7 +16,8 @@ from pricing.money import format_atto, parse_decimal
 from pricing.split import SplitPlan
 
 Kind = Literal["cost", "price"]
-Status = Literal["priced", "partial", "unpriced"]
+Status = Literal["priced", "partial", "unpriced", "included"]
+"""`included`: no amount, because the query that the call belongs to pays for it."""
 Context = tuple[tuple[str, str], ...]
 _T = TypeVar("_T")
 

@@ -5,7 +5,7 @@ meters after them by name, then what the card counts once per event. The same ca
 gives the same rating.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import mul
 from typing import NamedTuple
 
@@ -19,7 +19,9 @@ from pricing.money import ATTO, LIMIT, format_atto, round_half_even
 class Call(NamedTuple):
     """One call as the event tells it: quantities as on the wire, `at_us` the event time.
 
-    `semantics` is inclusive or exclusive. Without a customer the price side is left out.
+    `semantics` is inclusive or exclusive. Without a customer the price side is left out. `context` holds the
+    attributes that the book asks for as well. `stated_cost` is what the provider said that the call costs:
+    (amount in atto, currency).
     """
 
     customer_id: str | None
@@ -29,6 +31,7 @@ class Call(NamedTuple):
     usage: Mapping[str, str]
     semantics: str = "inclusive"
     context: Mapping[str, str] = {}
+    stated_cost: tuple[int, str] | None = None
 
 
 class Side(NamedTuple):
@@ -46,11 +49,14 @@ class Side(NamedTuple):
 class Line(NamedTuple):
     """One leaf's cost or price. All but quantity and amount stands in `template`, one object for all lines
     alike.
+
+    `billed_atto` is the quantity that the amount is for where a rule rounds it up; None: as counted.
     """
 
     template: LineTemplate
     quantity_atto: int
     amount_atto: int | None
+    billed_atto: int | None = None
 
     @property
     def side(self) -> Kind:
@@ -91,8 +97,8 @@ class Line(NamedTuple):
         return self.template.explain
 
 
-class PoolBefore(NamedTuple):
-    """Quantity and amount of a pool and period before a call."""
+class PoolState(NamedTuple):
+    """Quantity and amount of a customer's pool in the period [start_us, end_us), before or after a call."""
 
     pool: str
     start_us: int
@@ -102,30 +108,44 @@ class PoolBefore(NamedTuple):
     currency: str
 
 
+PoolBefore = PoolState
+Pools = Callable[[str, int], tuple[int, int]]
+"""(pool, start of its period in microseconds) -> quantity and amount so far, in atto."""
+
+
 class Rating(NamedTuple):
-    """The result of rate(); `leaves` are the disjoint quantities, `service_period` is [start_us, end_us)."""
+    """The result of rate(); `leaves` are the disjoint quantities, `service_period` is [start_us, end_us).
+
+    `pools_before` and `pools_after` are the pools that the call took part in, in the same order.
+    """
 
     cost: Side
     price: Side
     lines: tuple[Line, ...]
     leaves: tuple[tuple[str, int], ...]
     service_period: tuple[int, int]
-    pools_before: tuple[PoolBefore, ...] = ()
+    pools_before: tuple[PoolState, ...] = ()
+    pools_after: tuple[PoolState, ...] = ()
 
 
 _UNPRICED = Side("unpriced", None, None)
 
 
-def rate(book: CompiledBook, call: Call, pools_before: tuple[PoolBefore, ...] = ()) -> Rating:
+def no_pools(_pool: str, _start_us: int) -> tuple[int, int]:
+    """The state of every pool in which nothing has happened yet."""
+    return 0, 0
+
+
+def rate(book: CompiledBook, call: Call, pools: Pools = no_pools) -> Rating:  # noqa: ARG001 - pools come next
     """Rate one call.
 
-    `pools_before` is handed through: no price of this book depends on a period's quantities.
+    `pools` is asked for the pools that price the call, and for no other.
 
     Raises:
         UsageError: bad_quantity, impossible_counts or amount_overflow: the event is to be rejected.
         ValueError: unknown semantics, or an instant outside the years 1 to 9999.
     """
-    customer, provider, model, at_us, usage, semantics, said = call
+    customer, provider, model, at_us, usage, semantics, said, _stated = call
     plan, leaves = book.splitter.split(semantics, usage)
     context = tuple(said.items()) if said else ()
     cell = book.cost_ladder(provider, model, context, at_us).cell(plan, leaves)
@@ -141,7 +161,6 @@ def rate(book: CompiledBook, call: Call, pools_before: tuple[PoolBefore, ...] = 
         tuple(lines),
         tuple(zip(plan.meters, leaves, strict=True)),
         calendar_month(at_us),
-        pools_before,
     )
 
 

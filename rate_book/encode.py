@@ -68,7 +68,7 @@ def encode_rating(
     lines = rating.lines
     if lines:
         add(_long(len(lines)))
-        for template, quantity, amount in lines:
+        for template, quantity, amount, _billed in lines:
             before, rate, no_amount, after = _lines.get(template) or _line(template)
             count = _quantities.get(quantity) or _quantity(quantity)
             if amount is None:

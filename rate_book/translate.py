@@ -73,7 +73,12 @@ def rerate(event: Mapping[str, Any], recorded: Mapping[str, Any], book: Compiled
     Raises:
         pricing.errors.UsageError: the event cannot be rated at all.
     """
-    pools = tuple(_pool_before(pool) for pool in recorded["pools_before"])
+    before = {(pool.pool, pool.start_us): pool for pool in map(_pool_before, recorded["pools_before"])}
+
+    def pools(pool: str, start_us: int) -> tuple[int, int]:
+        found = before.get((pool, start_us))
+        return (found.quantity_atto, found.amount_atto) if found is not None else (0, 0)
+
     return rating_record(
         rate(book, call_of_event(event), pools),
         book,

@@ -11,7 +11,7 @@ from pricing.cards import (
     Rate,
 )
 from pricing.money import ATTO, format_atto
-from pricing.rate import Call, PoolBefore, Rating, rate
+from pricing.rate import Call, Rating, rate
 from tests.unit.pricing.build import DAY, NOV_18_2026, M, book, by_meter, card, flat, sold
 
 ANY = [ModelPrefix("")]
@@ -134,8 +134,3 @@ def test_a_customers_own_contract_beats_that_of_any_other_while_it_lasts() -> No
 def test_the_service_period_is_the_calendar_month_of_the_event() -> None:
     """November 2026 begins 20,758 days after the epoch and has 30 days."""
     assert rated(BookContent()).service_period == (20_758 * DAY, 20_788 * DAY)
-
-
-def test_pool_states_are_handed_through() -> None:
-    pools = (PoolBefore("pool", 0, DAY, 5 * ATTO, ATTO, "USD"),)
-    assert rate(book(), Call("acme", "p", "m", 0, {}), pools).pools_before == pools

@@ -56,7 +56,8 @@ def test_region_and_endpoint_join_the_context_only_where_they_are_given() -> Non
 
 def test_the_record_says_all_of_the_rating() -> None:
     """500 input tokens at 3 per 1000 are 1.5; output has no rate, so both sides are partial."""
-    rating = rate(BOOK, call_of_event(event()), (PoolBefore("pool", 1, 2, 3 * 10**18, -(10**17), "USD"),))
+    rating = rate(BOOK, call_of_event(event()))
+    rating = rating._replace(pools_before=(PoolBefore("pool", 1, 2, 3 * 10**18, -(10**17), "USD"),))
     record = rating_record(rating, BOOK, customer_seq=9)
     assert record["customer_seq"] == 9
     assert (record["leg"], record["revision"], record["correction_id"]) == ("original", 0, None)
@@ -79,7 +80,7 @@ def test_the_record_says_all_of_the_rating() -> None:
 
 
 def test_a_record_computed_again_is_the_same_and_a_forged_amount_is_not() -> None:
-    rating = rate(BOOK, call_of_event(event()), (PoolBefore("pool", 1, 2, 3 * 10**18, -(10**17), "USD"),))
+    rating = rate(BOOK, call_of_event(event()))
     record = rating_record(rating, BOOK, customer_seq=9, leg="replacement", revision=2, correction_id="x")
     assert rerate(event(), record, BOOK) == record
     forged = record | {"cost": record["cost"] | {"amount": "1.4"}}
