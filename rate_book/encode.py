@@ -68,9 +68,11 @@ def encode_rating(
     lines = rating.lines
     if lines:
         add(_long(len(lines)))
-        for template, quantity, amount, _billed in lines:
+        for template, quantity, amount, billed in lines:
             before, rate, no_amount, after = _lines.get(template) or _line(template)
             count = _quantities.get(quantity) or _quantity(quantity)
+            if billed is not None:
+                after = after[: -len(_NULL)] + _some(billed)  # in the place of the last field's null
             if amount is None:
                 parts += (before, count, no_amount, after)
             else:
@@ -100,7 +102,8 @@ def _line(template: LineTemplate) -> _LineParts:
         + _optional(template.card)
         + _optional(template.version)
         + _long(_STATUSES.index(template.status))
-        + _string(template.explain),
+        + _string(template.explain)
+        + _NULL,  # no billed quantity: nearly every line has none
     )
     return _kept(_lines, template, made)
 

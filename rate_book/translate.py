@@ -112,6 +112,7 @@ def _line_record(line: Line) -> dict[str, Any]:
         "version": template.version,
         "status": template.status,
         "explain": template.explain,
+        "billed_quantity": optional_atto(line.billed_atto),
     }
 
 

@@ -1,4 +1,7 @@
-"""rater.state under `p/<customer_id>/<pool>/<start_us>`: a pool's quantity and amount in one period."""
+"""rater.state: a pool's quantity and amount in one period of a customer, kept for ever.
+
+Its key is `p/<bytes of customer_id>/<customer_id>/<pool>/<start_us>`.
+"""
 
 from schemas.models.base import Long, WireModel
 

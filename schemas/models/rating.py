@@ -47,6 +47,8 @@ class RatedLine(WireModel):
     """The instant from which the card's prices hold."""
     status: Status
     explain: str
+    billed_quantity: str | None = None
+    """What the rate was multiplied with where that is not the quantity."""
 
 
 class Rating(WireModel):

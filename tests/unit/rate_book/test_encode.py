@@ -19,12 +19,12 @@ EMPTY = compile_book(BookContent(), 7, "ab" * 32)
 amounts = st.one_of(st.none(), st.integers(0, 10**38 - 1), st.integers(1 - 10**38, -1))
 names = st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=80))
 currencies = st.sampled_from((None, "USD", "EUR"))
-sides = st.builds(Side, st.sampled_from(("unpriced", "partial", "priced")), amounts, currencies)
+sides = st.builds(Side, st.sampled_from(("unpriced", "partial", "priced", "included")), amounts, currencies)
 templates = st.builds(
     LineTemplate,
     side=st.sampled_from(("cost", "price")),
     meter=st.text("abc_é", max_size=70),
-    status=st.sampled_from(("unpriced", "priced")),
+    status=st.sampled_from(("unpriced", "priced", "included")),
     explain=st.text(max_size=200),
     rate=names,
     per=names,
@@ -32,7 +32,7 @@ templates = st.builds(
     card=names,
     version=names,
 )
-lines = st.builds(Line, templates, st.integers(0, 10**38 - 1), amounts)
+lines = st.builds(Line, templates, st.integers(1 - 10**38, 10**38 - 1), amounts, amounts)
 longs = st.integers(-(2**62), 2**62)
 pools = st.builds(
     PoolBefore,

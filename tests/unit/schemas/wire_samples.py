@@ -75,6 +75,7 @@ RATING: dict[str, Any] = {
             "version": "2024-08-06T00:00:00Z",
             "status": "priced",
             "explain": "1200 input_tokens at 2.5 USD per 1000000",
+            "billed_quantity": "1200",
         }
     ],
 }
