@@ -10,7 +10,10 @@ RAISE = Decimal("1.1")
 
 
 def with_price_change(content: BookContent, at_us: int) -> BookContent:
-    """Every customer price card from `at_us` on a tenth dearer: both prices stand in the one version."""
+    """Every customer price card from `at_us` on a tenth dearer: both prices stand in the one version.
+
+    Pools keep their prices, so that a period's quantities grow through the whole trace; so do shares on cost.
+    """
     return replace(content, price_cards=tuple(_raised_card(card, at_us) for card in content.price_cards))
 
 
@@ -47,4 +50,7 @@ def _raised_cell(cell: Cell) -> Cell:
 
 
 def _raised_rates(rates: Iterable[Rate]) -> tuple[Rate, ...]:
-    return tuple(replace(rate, rate=format(Decimal(rate.rate) * RAISE, "f")) for rate in rates)
+    return tuple(
+        replace(rate, rate=format(Decimal(rate.rate) * RAISE, "f")) if rate.pool is None else rate
+        for rate in rates
+    )

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from cli.demo.plans import PER_QUERY, PLANS, bills
 from cli.demo.progress import HeadWatch
 from cli.demo.raters import Raters
 from cli.demo.summary import render, summary_record
@@ -51,8 +52,9 @@ def demo(*, as_json: bool, keep_up: bool) -> None:
     """Rate 28,185 real LLM requests and prove that nothing was lost or billed twice.
 
     Starts the local stack if no other is named, publishes two real traces as usage events (with duplicates
-    and bad events on purpose), rates them with two raters, kills one of them on the way, and verifies. The
-    summary is left in .ratestream/demo/summary.json. A stack that the demo started it stops; data stay.
+    and bad events on purpose), rates them with two raters, kills one of them on the way, and verifies. Most
+    customers pay by the token; others by graduated tiers, in credits, by the query, by quality, or in EUR.
+    The summary is left in .ratestream/demo/summary.json. A stack that the demo started it stops; data stay.
 
     Example: ratestream demo
     """
@@ -94,7 +96,7 @@ def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, An
     change_us = events[len(events) // 2]["event_time_us"]
     _say("2/5 topics, and a rate book whose prices change inside the trace")
     world = make_world(loader, change_us)
-    planned = plan(events, clock.now_us())
+    planned = plan(events, clock.now_us(), PER_QUERY)
     _say(f"3/5 publishing and rating {planned.received:,} messages\n    {ASSIGNED}")
     killed_at = _publish_and_rate(world, planned, clock)
     _say("4/5 verifying")
@@ -110,6 +112,10 @@ def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, An
             "events_after_change": len(events) - before,
             "covered_at_kill": killed_at,
             "assigned": ASSIGNED,
+            "plans": {
+                customer: bill.as_json()
+                for customer, bill in bills(world.kafka, PLANS, world.exchange).items()
+            },
         },
     )
     (world.directory / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

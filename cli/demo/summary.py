@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from cli.demo.plans import render as render_plans
+
 TOP_CUSTOMERS = 8
-_WIDTH = 78
+_WIDTH = 86
 
 
 def summary_record(report: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """What summary.json holds: verify's own figures, and the demo's facts."""
     kept = (
-        "received", "rated", "rejected", "duplicates", "pending", "cost", "price", "by_model", "by_product",
-        "by_customer", "rejected_by_reason", "unpriced_cost_events", "unpriced_price_events", "verified",
+        "received", "rated", "rejected", "duplicates", "pending", "cost", "price", "by_currency", "by_model",
+        "by_product", "by_customer", "rejected_by_reason", "unpriced_cost_events", "unpriced_price_events",
+        "verified",
     )  # fmt: skip
     return {name: report[name] for name in kept} | dict(facts)
 
@@ -40,6 +43,7 @@ def render(summary: Mapping[str, Any]) -> str:
     lines += ["", *_table("by model", summary["by_model"], limit=None)]
     lines += ["", *_table("by product", summary["by_product"], limit=None)]
     lines += ["", *_table(f"top {TOP_CUSTOMERS} customers", summary["by_customer"], limit=TOP_CUSTOMERS)]
+    lines += ["", *render_plans(summary["plans"])]
     lines += ["", "rejected, by reason (original bytes kept in usage.rejected, replayable)"]
     lines += [f"  {reason:<24}{number:>8,}" for reason, number in summary["rejected_by_reason"].items()]
     lines += ["", _verdict(summary)]
@@ -47,15 +51,29 @@ def render(summary: Mapping[str, Any]) -> str:
 
 
 def _money(summary: Mapping[str, Any]) -> list[str]:
+    """Cost, price and margin, apart by the currencies that they are in: no sum mixes two."""
     lines = []
-    for currency in sorted({*summary["cost"], *summary["price"]}):
-        cost, price = (Decimal(summary[side].get(currency, "0")) for side in ("cost", "price"))
-        lines += [
-            f"cost    {cost:>28} {currency}   what the providers charge us",
-            f"price   {price:>28} {currency}   what the customers pay",
-            f"margin  {price - cost:>28} {currency}   {_share(price - cost, price)} of price",
-        ]
-    return lines
+    for pair in summary["by_currency"]:
+        cost_in, price_in, events = (
+            pair["cost_currency"],
+            pair["price_currency"],
+            f"{pair['events']:,} events",
+        )
+        if cost_in is None and price_in is None:
+            continue
+        cost = None if pair["cost"] is None else Decimal(pair["cost"])
+        price = None if pair["price"] is None else Decimal(pair["price"])
+        if cost is not None:
+            lines.append(f"cost    {cost:>28} {cost_in:<7} what the providers charge us for {events}")
+        if price is None:
+            lines.append(f"price   {'-':>28} {'':<7} included in what their queries cost, or without a price")
+        else:
+            lines.append(f"price   {price:>28} {price_in:<7} what the customers pay for them")
+        if cost is not None and price is not None and cost_in == price_in:
+            share = _share(price - cost, price)
+            lines.append(f"margin  {price - cost:>28} {price_in:<7} {share} of price")
+        lines.append("")
+    return lines[:-1]
 
 
 def _share(part: Decimal, whole: Decimal) -> str:
@@ -63,24 +81,25 @@ def _share(part: Decimal, whole: Decimal) -> str:
 
 
 def _table(title: str, groups: Mapping[str, Any], limit: int | None) -> list[str]:
-    head = f"{title:<34}{'events':>9}{'cost':>12}{'price':>12}{'margin':>11}"
+    """A line for each group and currency of price."""
+    head = f"{title:<34}{'events':>9}{'cost':>12}{'price':>20}{'margin':>11}"
     rows = [head, "-" * _WIDTH]
     for name, sums in list(groups.items())[:limit]:
-        cost, price = _total(sums["cost"]), _total(sums["price"])
-        margin = None if cost is None or price is None else price - cost
-        rows.append(
-            f"{name[:33]:<34}{sums['events']:>9,}{_amount(cost):>12}{_amount(price):>12}{_amount(margin):>11}"
-        )
+        for pair in sums["by_currency"]:
+            cost = None if pair["cost"] is None else Decimal(pair["cost"])
+            price = None if pair["price"] is None else Decimal(pair["price"])
+            same = pair["cost_currency"] == pair["price_currency"]
+            margin = price - cost if cost is not None and price is not None and same else None
+            paid = f"{_amount(price)} {pair['price_currency'] or ''}".rstrip()
+            rows.append(
+                f"{name[:33]:<34}{pair['events']:>9,}{_amount(cost):>12}{paid:>20}"
+                f"{'' if margin is None else _amount(margin):>11}"
+            )
     return rows
 
 
-def _total(amounts: Mapping[str, str]) -> Decimal | None:
-    """The one currency's amount; None where nothing was priced: that is not 0."""
-    return sum((Decimal(amount) for amount in amounts.values()), Decimal(0)) if amounts else None
-
-
 def _amount(amount: Decimal | None) -> str:
-    return "unpriced" if amount is None else f"{amount:.4f}"
+    return "none" if amount is None else f"{amount:.4f}"
 
 
 def _verdict(summary: Mapping[str, Any]) -> str:

@@ -1,10 +1,11 @@
 """What the demo publishes: a real trace as usage events, some twice, and events that must be rejected."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cli.demo.plans import PLANS
 from schemas.codec import CODEC
 
 REPEATED_EVERY = 40
@@ -80,20 +81,50 @@ class Plan:
         return len(self.messages)
 
 
-def plan(events: Sequence[dict[str, Any]], now_us: int) -> Plan:
-    """The trace's events, each 40th of them twice, then unpriced and bad ones."""
+def query_event(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The query that a call belongs to, as the service publishes it for a customer who pays by the query."""
+    return dict(call) | {
+        "event_id": f"{call['query_id']}-root",
+        "parent_event_id": None,
+        "attempt": None,
+        "provider": "own",
+        "requested_model": None,
+        "served_model": None,
+        "billed_model": None,
+        "provider_account": None,
+        "provider_project": None,
+        "provider_request_id": None,
+        "provider_response_id": None,
+        "context": {},
+        "usage_semantics": "inclusive",
+        "usage": {"queries": "1"},
+        "routing": None,
+        "tags": {"role": "query"},
+    }
+
+
+def plan(events: Sequence[dict[str, Any]], now_us: int, per_query: Collection[str] = ()) -> Plan:
+    """The trace's events, each 40th of them twice, then unpriced and bad ones.
+
+    `per_query`: customers whose queries are published as well, each with its first call.
+    """
     messages: list[Message] = []
+    roots: set[str] = set()
     for number, event in enumerate(events):
+        if event["customer_id"] in per_query and event["query_id"] not in roots:
+            roots.add(event["query_id"])
+            messages.append(message_of(query_event(event)))
         message = message_of(event)
         messages.append(message)
         if number % REPEATED_EVERY == 0:
             messages.append(message)
-    sample = events[-1]
+    sample = next(event for event in reversed(events) if event["customer_id"] not in PLANS)
     unpriced = unpriced_messages(sample)
     bad = bad_messages(sample, now_us)
+    rated = len(events) + len(roots)
     return Plan(
         [*messages, *unpriced, *bad],
-        rated=len(events) + len(unpriced),
-        duplicates=len(messages) - len(events),
+        rated=rated + len(unpriced),
+        duplicates=len(messages) - rated,
         rejected=Counter(message.reason for message in bad if message.reason is not None),
     )

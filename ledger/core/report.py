@@ -41,6 +41,7 @@ class Report:
             "pending": self.pending,
             "cost": sums["cost"],
             "price": sums["price"],
+            "by_currency": sums["by_currency"],
             "unpriced_cost_events": sums["unpriced_cost_events"],
             "unpriced_price_events": sums["unpriced_price_events"],
             "rejected_by_reason": dict(sorted(totals.rejected_by_reason.items())),

@@ -16,6 +16,7 @@ class _Facts(NamedTuple):
     """What one record adds to every group that it belongs to."""
 
     original: bool
+    currencies: tuple[str | None, str | None]
     cost: tuple[tuple[str, int], ...]
     price: tuple[tuple[str, int], ...]
     unpriced_cost: bool
@@ -23,10 +24,24 @@ class _Facts(NamedTuple):
 
 
 @dataclass(slots=True)
-class Sums:
-    """Events and amounts (times 10**18, by currency) of one group."""
+class Pair:
+    """Events and amounts (times 10**18) whose cost is in one currency and whose price in one, or in none."""
 
     events: int = 0
+    cost: int = 0
+    price: int = 0
+
+
+@dataclass(slots=True)
+class Sums:
+    """Events and amounts (times 10**18, by currency) of one group.
+
+    `pairs` keeps apart what a margin must not mix: by the currencies of cost and price, None where a side has
+    no amount.
+    """
+
+    events: int = 0
+    pairs: dict[tuple[str | None, str | None], Pair] = field(default_factory=dict)
     cost: Counter[str] = field(default_factory=Counter)
     price: Counter[str] = field(default_factory=Counter)
     unpriced_cost_events: int = 0
@@ -34,6 +49,12 @@ class Sums:
 
     def add(self, facts: _Facts) -> None:
         self.events += facts.original
+        pair = self.pairs.get(facts.currencies)
+        if pair is None:
+            pair = self.pairs[facts.currencies] = Pair()
+        pair.events += facts.original
+        pair.cost += sum(amount for _, amount in facts.cost)  # one at most
+        pair.price += sum(amount for _, amount in facts.price)
         for currency, amount in facts.cost:
             self.cost[currency] += amount
         for currency, amount in facts.price:
@@ -48,6 +69,16 @@ class Sums:
             "price": {currency: plain(amount) for currency, amount in sorted(self.price.items())},
             "unpriced_cost_events": self.unpriced_cost_events,
             "unpriced_price_events": self.unpriced_price_events,
+            "by_currency": [
+                {
+                    "cost_currency": cost_currency,
+                    "price_currency": price_currency,
+                    "events": pair.events,
+                    "cost": None if cost_currency is None else plain(pair.cost),
+                    "price": None if price_currency is None else plain(pair.price),
+                }
+                for (cost_currency, price_currency), pair in sorted(self.pairs.items(), key=_pair_order)
+            ],
         }
 
 
@@ -71,6 +102,7 @@ class Totals:
         rating = record.rating
         facts = _Facts(
             rating["leg"] == ORIGINAL,
+            (rating["cost"]["currency"], rating["price"]["currency"]),
             _amount(rating["cost"]),
             _amount(rating["price"]),
             rating["cost"]["status"] in _UNPRICED,
@@ -79,6 +111,12 @@ class Totals:
         self.sums.add(facts)
         for name, value in groups.items():
             self.by[name].setdefault(value or "(none)", Sums()).add(facts)
+
+
+def _pair_order(item: tuple[tuple[str | None, str | None], Pair]) -> tuple[int, str, str]:
+    """The most events first."""
+    (cost, price), pair = item
+    return -pair.events, cost or "", price or ""
 
 
 def _amount(side: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
