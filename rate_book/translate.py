@@ -4,16 +4,17 @@ Shared by the rater, the ledger, `ratestream verify` and `ratestream price`; `ra
 same record as bytes, faster.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pricing.compile import CompiledBook
 from pricing.money import format_atto, parse_decimal
-from pricing.rate import Call, Line, PoolBefore, Rating, Side, rate
+from pricing.rate import Call, Line, PoolState, Rating, Side, no_pools, rate
+from rate_book.dimensions import with_attributes
 
 
-def call_of_event(event: Mapping[str, Any]) -> Call:
-    """The call that a decoded UsageEvent reports.
+def call_of_event(event: Mapping[str, Any], attributes: Sequence[str] = ()) -> Call:
+    """The call that a decoded UsageEvent reports, with the attributes that the book reads.
 
     The model is the billed one, else the served, else the requested one; where no model is named it is "",
     which only a card for any model prices. Region and endpoint join the context under these names where the
@@ -27,6 +28,9 @@ def call_of_event(event: Mapping[str, Any]) -> Call:
             context["region"] = region
         if endpoint is not None:
             context["endpoint"] = endpoint
+    if attributes:
+        context = with_attributes(context, event, attributes)
+    stated = event["provider_cost"]
     return Call(
         event["customer_id"],
         event["provider"],
@@ -35,6 +39,7 @@ def call_of_event(event: Mapping[str, Any]) -> Call:
         event["usage"],
         event["usage_semantics"],
         context,
+        None if stated is None else (parse_decimal(stated["amount"], "provider_cost"), stated["currency"]),
     )
 
 
@@ -73,20 +78,36 @@ def rerate(event: Mapping[str, Any], recorded: Mapping[str, Any], book: Compiled
     Raises:
         pricing.errors.UsageError: the event cannot be rated at all.
     """
-    before = {(pool.pool, pool.start_us): pool for pool in map(_pool_before, recorded["pools_before"])}
-
-    def pools(pool: str, start_us: int) -> tuple[int, int]:
-        found = before.get((pool, start_us))
-        return (found.quantity_atto, found.amount_atto) if found is not None else (0, 0)
-
     return rating_record(
-        rate(book, call_of_event(event), pools),
+        rate_again(event, recorded, book),
         book,
         customer_seq=recorded["customer_seq"],
         leg=recorded["leg"],
         revision=recorded["revision"],
         correction_id=recorded["correction_id"],
     )
+
+
+def rate_again(event: Mapping[str, Any], recorded: Mapping[str, Any], book: CompiledBook) -> Rating:
+    """The event rated from the period quantities that the Rating record `recorded` names.
+
+    A pool that it does not name stands at 0, so that one left out shows.
+
+    Raises:
+        pricing.errors.UsageError: the event cannot be rated at all.
+    """
+    before = {
+        (pool["pool"], pool["period"]["start_us"]): (
+            _signed_atto(pool["quantity"]),
+            _signed_atto(pool["amount"]),
+        )
+        for pool in recorded["pools_before"]
+    }
+
+    def pools(pool: str, start_us: int) -> tuple[int, int]:
+        return before.get((pool, start_us)) or no_pools(pool, start_us)
+
+    return rate(book, call_of_event(event, book.attributes), pools)
 
 
 def optional_atto(atto: int | None) -> str | None:
@@ -120,7 +141,7 @@ def _period(start_us: int, end_us: int) -> dict[str, int]:
     return {"start_us": start_us, "end_us": end_us}
 
 
-def _pool_record(pool: PoolBefore) -> dict[str, Any]:
+def _pool_record(pool: PoolState) -> dict[str, Any]:
     return {
         "pool": pool.pool,
         "period": _period(pool.start_us, pool.end_us),
@@ -128,18 +149,6 @@ def _pool_record(pool: PoolBefore) -> dict[str, Any]:
         "amount": format_atto(pool.amount_atto),
         "currency": pool.currency,
     }
-
-
-def _pool_before(record: Mapping[str, Any]) -> PoolBefore:
-    period = record["period"]
-    return PoolBefore(
-        record["pool"],
-        period["start_us"],
-        period["end_us"],
-        _signed_atto(record["quantity"]),
-        _signed_atto(record["amount"]),
-        record["currency"],
-    )
 
 
 def _signed_atto(text: str) -> int:

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from pricing.cards import Assignment, BookContent, CardVersion, Cell, Contract, PriceCard, Rate, RateCard
 from pricing.compile import compile_book
 from pricing.rate import Call, PoolBefore, rate
+from rate_book.dimensions import ATTRIBUTE_FIELDS, is_attribute
 from rate_book.translate import call_of_event, rating_record, rerate
+from schemas.codec import CODEC
 
 CARD = RateCard(
     "p/m", "p", "USD", (CardVersion(Cell((Rate("input_tokens", "3", "1000"),)), 0),), models=("m",)
@@ -36,6 +40,7 @@ def event(**fields: Any) -> dict[str, Any]:
         "context": {},
         "region": None,
         "endpoint": None,
+        "provider_cost": None,
     } | fields
 
 
@@ -52,6 +57,74 @@ def test_region_and_endpoint_join_the_context_only_where_they_are_given() -> Non
     assert call_of_event(event(endpoint="chat")).context == {"endpoint": "chat"}
     assert call_of_event(event()).context == {}
     assert given["context"] == {"processing": "batch"}
+
+
+ATTRIBUTES = (
+    "event.compliance.gdpr",
+    "event.compliance.hipaa",
+    "event.has_query",
+    "event.product",
+    "event.status",
+    "event.tag.team",
+    "event.tag.town",
+    "event.unheard_of",
+)
+
+
+def test_attributes_that_the_book_reads_join_the_context_and_no_others() -> None:
+    said = event(
+        context={"processing": "batch"},
+        compliance_tags=["gdpr"],
+        query_id="q",
+        product=None,
+        feature="search",
+        status="refused",
+        tags={"team": "red", "other": "x"},
+    )
+    assert call_of_event(said, ATTRIBUTES).context == {
+        "processing": "batch",
+        "event.compliance.gdpr": "yes",
+        "event.compliance.hipaa": "no",
+        "event.has_query": "yes",
+        "event.status": "refused",
+        "event.tag.team": "red",
+    }
+    assert call_of_event(said).context == {"processing": "batch"}
+
+
+@pytest.mark.parametrize("query_id", [None, ""])
+def test_an_event_without_a_query_says_so(query_id: str | None) -> None:
+    assert call_of_event(event(query_id=query_id), ("event.has_query",)).context == {"event.has_query": "no"}
+
+
+def test_a_context_forges_no_attribute() -> None:
+    """What a producer says under an attribute's key gives way to the event; under another one it stays, and
+    is unknown to every card.
+    """
+    forged = {"event.has_query": "yes", "event.product": "free", "event.user_id": "x"}
+    said = event(context=forged, query_id=None, product=None)
+    assert call_of_event(said, ("event.has_query", "event.product")).context == {
+        "event.has_query": "no",
+        "event.user_id": "x",
+    }
+    assert len(forged) == 3
+
+
+def test_which_keys_are_attributes() -> None:
+    assert all(map(is_attribute, ATTRIBUTES[:-1]))
+    others = ("event.unheard_of", "event.compliance.", "event.tag.", "event.", "product", "has_query")
+    assert not any(map(is_attribute, others))
+
+
+def test_every_attribute_is_a_field_of_the_event() -> None:
+    fields = {field["name"] for field in CODEC.schema("UsageEvent")["fields"]}
+    assert fields >= ATTRIBUTE_FIELDS | {"query_id", "compliance_tags", "tags"}
+
+
+def test_a_stated_cost_goes_on_exactly() -> None:
+    assert call_of_event(event()).stated_cost is None
+    stated = event(provider_cost={"amount": "0.0125", "currency": "USD"})
+    assert call_of_event(stated).stated_cost == (125 * 10**14, "USD")
 
 
 def test_the_record_says_all_of_the_rating() -> None:
