@@ -1,0 +1,153 @@
+"""Corrections of what has been rated: voids, and the re-rate of whole periods. Pure, as rating is.
+
+`live` is the state of a customer's pools as all its events have left it. A void takes one record out of it. A
+re-rate of a period is a run: each record is replaced by what its call costs in a period that starts at
+nothing and holds only the run's calls (`PeriodRun`), in sequence order; `close` then makes the live amount
+what the new price says, whatever arrived meanwhile. After each step the live amount is the sum of all that
+was ever written for the period.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from pricing.compiled import LineTemplate
+from pricing.pools import PoolPrice
+from pricing.rate import Line, Pools, PoolState, Rating, Side
+
+Prices = Callable[[PoolState], PoolPrice]
+"""The price of a pool's period in the book version that the correction names."""
+
+ADJUSTMENT = "tier_adjustment"
+"""The meter of lines that carry an amount without a quantity."""
+
+
+class PeriodRun:
+    """The quantities and amounts of a re-rate's own periods, from nothing, in sequence order."""
+
+    def __init__(self) -> None:
+        self._states: dict[tuple[str, int], PoolState] = {}
+
+    def pools(self, pool: str, start_us: int) -> tuple[int, int]:
+        """What `rate()` asks for: the quantity and amount of the run so far."""
+        state = self._states.get((pool, start_us))
+        return (0, 0) if state is None else (state.quantity_atto, state.amount_atto)
+
+    def add(self, replacement: Rating) -> None:
+        """The rating of the run's next call, made with `pools`, has been written."""
+        for state in replacement.pools_after:
+            self._states[state.pool, state.start_us] = state
+
+    def periods(self) -> tuple[PoolState, ...]:
+        """The periods that the run has met, in the order in which it met them."""
+        return tuple(self._states.values())
+
+
+def shares(record: Rating) -> tuple[PoolState, ...]:
+    """What the record itself takes up of each of its pools: its quantity and its amount."""
+    return tuple(
+        after._replace(
+            quantity_atto=after.quantity_atto - before.quantity_atto,
+            amount_atto=after.amount_atto - before.amount_atto,
+        )
+        for before, after in zip(record.pools_before, record.pools_after, strict=True)
+    )
+
+
+def reversal(record: Rating) -> Rating:
+    """The record with every quantity and amount negated, in its order; it moves no pool by itself."""
+    return Rating(
+        _negated_side(record.cost),
+        _negated_side(record.price),
+        tuple(_negated_line(line) for line in record.lines),
+        tuple((meter, -quantity) for meter, quantity in record.leaves),
+        record.service_period,
+    )
+
+
+def void(record: Rating, live: Pools, price_of: Prices) -> Rating:
+    """What is written when a record never was: its reversal, and what that changes for the rest of each pool.
+
+    Afterwards each pool of the record holds what it would hold, had the record never been rated: quantity
+    Q - q and amount A(Q - q). `record` is the current one of its event, as written.
+    """
+    undone = reversal(record)
+    before = []
+    after = []
+    lines = list(undone.lines)
+    price = undone.price
+    for share in shares(record):
+        state = _at(live, share)
+        rest = state._replace(
+            quantity_atto=state.quantity_atto - share.quantity_atto,
+            amount_atto=state.amount_atto - share.amount_atto,
+        )
+        line, closed = close(rest, price_of(rest))
+        before.append(state)
+        after.append(closed)
+        if line is not None:
+            lines.append(line)
+            price = _plus(price, line)
+    return undone._replace(
+        price=price, lines=tuple(lines), pools_before=tuple(before), pools_after=tuple(after)
+    )
+
+
+def replaced(record: Rating, replacement: Rating, live: Pools) -> tuple[PoolState, ...]:
+    """The live pools once the record is reversed and its replacement from a run is written.
+
+    Nothing is adjusted yet: that is for `close`, once, at the end of the run.
+    """
+    states: dict[tuple[str, int], PoolState] = {}
+    moves = [(-1, share) for share in shares(record)] + [(1, share) for share in shares(replacement)]
+    for sign, share in moves:
+        key = share.pool, share.start_us
+        state = states[key] if key in states else _at(live, share)
+        states[key] = state._replace(
+            quantity_atto=state.quantity_atto + sign * share.quantity_atto,
+            amount_atto=state.amount_atto + sign * share.amount_atto,
+        )
+    return tuple(states.values())
+
+
+def close(live: PoolState, price: PoolPrice) -> tuple[Line | None, PoolState]:
+    """The line that makes a period's amount A(Q) of this price, and the state afterwards.
+
+    There is no line where the amount is A(Q) already.
+    """
+    amount = price.amount(live.quantity_atto)
+    owed = amount - live.amount_atto
+    line = Line(_adjustment(live.pool, live.currency), 0, owed) if owed else None
+    return line, live._replace(amount_atto=amount)
+
+
+def _at(live: Pools, share: PoolState) -> PoolState:
+    quantity, amount = live(share.pool, share.start_us)
+    return share._replace(quantity_atto=quantity, amount_atto=amount)
+
+
+def _negated_side(side: Side) -> Side:
+    return side if side.amount_atto is None else side._replace(amount_atto=-side.amount_atto)
+
+
+def _plus(side: Side, line: Line) -> Side:
+    return side._replace(amount_atto=(side.amount_atto or 0) + (line.amount_atto or 0))
+
+
+def _negated_line(line: Line) -> Line:
+    return line._replace(
+        quantity_atto=-line.quantity_atto,
+        amount_atto=None if line.amount_atto is None else -line.amount_atto,
+        billed_atto=None if line.billed_atto is None else -line.billed_atto,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _adjustment(pool: str, currency: str) -> LineTemplate:
+    """One object for all lines alike."""
+    return LineTemplate(
+        side="price",
+        meter=ADJUSTMENT,
+        status="priced",
+        explain=f"{pool}: the price of the period's quantity after a correction, less its amount so far",
+        currency=currency,
+    )

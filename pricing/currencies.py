@@ -1,0 +1,26 @@
+"""Which words are currencies: the codes of ISO 4217, and the credit units that a rate book declares.
+
+Source: ISO 4217 list one (current currencies and funds) as of 2026, checked against pycountry 26.2.16,
+without XXX, which means that there is no currency; and the codes withdrawn since 2020, because a book prices
+past dates as well: BGN (2026), ANG (2025), ZWL and SLL (2024), HRK (2023), CUC (2021).
+"""
+
+from collections.abc import Collection
+
+_CODES = """
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD
+    CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL
+    GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW
+    KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD
+    NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP
+    SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS
+    VED VES VND VUV WST XAD XAF XAG XAU XBA XBB XBC XBD XCD XCG XDR XOF XPD XPF XPT XSU XTS XUA YER ZAR
+    ZMW ZWG
+    ANG BGN CUC HRK SLL ZWL
+"""
+ISO_4217 = frozenset(_CODES.split())
+
+
+def is_currency(text: str, units: Collection[str]) -> bool:
+    """Whether amounts may be in it: an ISO 4217 code in capitals, or one of the book's units as declared."""
+    return text in ISO_4217 or text in units
