@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import cache
+from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ Json = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 QUARTERS = (1, 4, 7, 10)
+LONGEST = {"day": 1, "week": 7, "month": 31, "calendar_month_utc": 31, "quarter": 92, "year": 366}
 STEP = timedelta(minutes=15)  # every change of the clock since 2000 is at such an instant
 
 
@@ -36,7 +38,9 @@ def zone_of(name: str) -> tzinfo:
         hours, minutes = name[1:].split(":")
         ahead = timedelta(hours=int(hours), minutes=int(minutes))
         return timezone(ahead if name[0] == "+" else -ahead)
-    return ZoneInfo(name)
+    # The machine may have other zone data than the package that is pinned.
+    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
 
 
 def local_of(at_us: int, zone: str) -> datetime:
@@ -80,8 +84,8 @@ def period_of(contract: Json | None, at_us: int) -> tuple[int, int]:
     # Where the clock goes back over midnight, the first instants of a date lie before some of the day before.
     starts = [
         first_instant(day, zone)
-        for back in range(-370, 371)
-        for day in [today + timedelta(days=back)]
+        for away in range(-LONGEST[unit] - 2, LONGEST[unit] + 3)
+        for day in [today + timedelta(days=away)]
         if _begins(unit, anchor, day)
     ]
     start = max(begin for begin in starts if begin <= at_us)
