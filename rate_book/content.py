@@ -13,25 +13,17 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from pricing.cards import (
-    Assignment,
-    BookContent,
-    CardVersion,
-    Cell,
-    ContextKey,
-    ModelPrefix,
-    RateCard,
-    Thresholds,
-    Variant,
-)
-from pricing.meters import MeterDefinition
+from pricing.cards import BookContent
+from rate_book.canonical import in_order
 from rate_book.errors import BookInvalidError
+
+__all__ = ["canonical_json", "content_from_json", "content_hash", "from_plain", "in_order", "plain"]
 
 D = TypeVar("D")
 
 
 def canonical_json(content: BookContent) -> str:
-    """The one text of this content: sorted keys, no blanks, lists in the order of `in_order`."""
+    """The one text of this content: sorted keys, no blanks, lists in the order of `rate_book.canonical`."""
     return json.dumps(plain(in_order(content)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -45,100 +37,9 @@ def content_from_json(text: str, where: str) -> BookContent:
     return _build(BookContent, json.loads(text), where)
 
 
-def in_order(content: BookContent) -> BookContent:
-    """The same book with every list whose order means nothing sorted, so that moved lines are no change."""
-    return dataclasses.replace(
-        content,
-        provider_cards=_cards_in_order(content.provider_cards),
-        price_cards=tuple(
-            dataclasses.replace(price_card, cards=_cards_in_order(price_card.cards))
-            for price_card in sorted(content.price_cards, key=lambda item: item.price_card_id)
-        ),
-        contracts=tuple(sorted(content.contracts, key=lambda item: item.contract_id)),
-        assignments=tuple(sorted(content.assignments, key=_assignment_key)),
-        context_ignored=tuple(sorted(content.context_ignored)),
-        meters=tuple(
-            _meter_in_order(meter) for meter in sorted(content.meters, key=lambda meter: meter.name)
-        ),
-    )
-
-
-def _assignment_key(assignment: Assignment) -> tuple[str, bool, int]:
-    start_us = assignment.valid_from_us
-    return assignment.customer, start_us is not None, start_us or 0
-
-
-def _meter_in_order(meter: MeterDefinition) -> MeterDefinition:
-    return dataclasses.replace(meter, dimensions=tuple(sorted(meter.dimensions)))
-
-
-def _cards_in_order(cards: tuple[RateCard, ...]) -> tuple[RateCard, ...]:
-    return tuple(_card_in_order(card) for card in sorted(cards, key=lambda item: item.card_id))
-
-
-def _card_in_order(card: RateCard) -> RateCard:
-    versions = sorted(
-        card.versions, key=lambda item: (item.valid_from_us is not None, item.valid_from_us or 0)
-    )
-    return dataclasses.replace(
-        card,
-        versions=tuple(_version_in_order(version) for version in versions),
-        models=tuple(sorted(card.models)),
-        prefixes=tuple(
-            dataclasses.replace(prefix, unless=tuple(sorted(prefix.unless)))
-            for prefix in sorted(card.prefixes, key=_prefix_key)
-        ),
-    )
-
-
-def _prefix_key(prefix: ModelPrefix) -> tuple[str, int, tuple[str, ...]]:
-    return prefix.prefix, prefix.priority, tuple(sorted(prefix.unless))
-
-
-def _version_in_order(version: CardVersion) -> CardVersion:
-    variants = (
-        dataclasses.replace(
-            variant,
-            when=tuple(sorted(variant.when)),
-            cell=_cell_in_order(variant.cell),
-            inherit=tuple(sorted(variant.inherit)),
-        )
-        for variant in version.variants
-    )
-    return dataclasses.replace(
-        version,
-        base=_cell_in_order(version.base),
-        context=tuple(_key_in_order(key) for key in sorted(version.context, key=lambda key: key.key)),
-        variants=tuple(sorted(variants, key=_variant_key)),
-        parts_at_whole_rate=tuple(sorted(version.parts_at_whole_rate)),
-    )
-
-
-def _key_in_order(key: ContextKey) -> ContextKey:
-    return dataclasses.replace(key, values=tuple(sorted(key.values)))
-
-
-def _variant_key(variant: Variant) -> tuple[tuple[str, str], ...]:
-    return variant.when
-
-
-def _cell_in_order(cell: Cell) -> Cell:
-    thresholds = cell.thresholds
-    if thresholds is not None:
-        thresholds = _thresholds_in_order(thresholds)
-    return Cell(tuple(sorted(cell.rates, key=lambda rate: rate.meter)), thresholds)
-
-
-def _thresholds_in_order(thresholds: Thresholds) -> Thresholds:
-    steps = (
-        dataclasses.replace(
-            step,
-            rates=tuple(sorted(step.rates, key=lambda rate: rate.meter)),
-            inherit=tuple(sorted(step.inherit)),
-        )
-        for step in thresholds.steps
-    )
-    return dataclasses.replace(thresholds, steps=tuple(steps))
+def from_plain(cls: Callable[..., D], data: object, where: str) -> D:
+    """A dataclass of `pricing.cards` from its JSON values, as `plain` gives them. Raises BookInvalidError."""
+    return _build(cls, data, where)
 
 
 def plain(value: object) -> object:

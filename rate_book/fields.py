@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+from pricing.errors import UsageError
+from pricing.money import format_atto, parse_decimal
 from rate_book.errors import BookInvalidError
 from rate_book.instants import parse_instant
+
+L = TypeVar("L", bound=str)
 
 
 class Fields:
@@ -44,12 +49,18 @@ class Fields:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts without repetition; absent is the empty list."""
+        values = self.text_list(key)
+        for value in values:
+            if values.count(value) > 1:
+                raise self.refuse(key, value, "is listed twice")
+        return values
+
+    def text_list(self, key: str) -> tuple[str, ...]:
+        """A list of texts, in which one may come twice; absent is the empty list."""
         values = self._list(key)
         for value in values:
             if not isinstance(value, str) or not value:
                 raise self.refuse(key, value, "must be a list of texts")
-            if values.count(value) > 1:
-                raise self.refuse(key, value, "is listed twice")
         return tuple(str(value) for value in values)
 
     def instant(self, key: str) -> int | None:
@@ -68,6 +79,36 @@ class Fields:
             raise self.refuse(key, value, "must be a whole number of at most 9 digits")
         return int(value)
 
+    def one_of(self, key: str, allowed: tuple[L, ...], default: L | None = None) -> L:
+        """One of these words; `default` where the key is absent, else it is required."""
+        value = self.text(key) if default is None else self.text_or(key, default)
+        for word in allowed:
+            if value == word:
+                return word
+        raise self.refuse(key, value, f"must be one of {', '.join(allowed)}")
+
+    def decimal(self, key: str) -> str:
+        return self.as_decimal(key, self.text(key))
+
+    def decimal_or(self, key: str, default: str) -> str:
+        return self.decimal(key) if key in self._left else default
+
+    def optional_decimal(self, key: str) -> str | None:
+        return self.decimal(key) if key in self._left else None
+
+    def as_decimal(self, name: str, text: str, written: str = "") -> str:
+        """The same number without trailing zeros: 2.50 and 2.5 are one price, and no change of the book.
+
+        `written` ends the message of what is refused.
+        """
+        try:
+            return format_atto(parse_decimal(text, name))
+        except UsageError as error:
+            raise self.refuse(name, text, f"{error.rule}{written}") from error
+
+    def optional_text(self, key: str) -> str | None:
+        return self.text(key) if key in self._left else None
+
     def boolean(self, key: str) -> bool:
         value = self.text_or(key, "false")
         if value not in ("true", "false"):
@@ -84,6 +125,17 @@ class Fields:
                 raise self.refuse(f"{key}.{name}", value, "must be text, not empty")
         return tuple((str(name), str(value)) for name, value in data.items())
 
+    def named_values(self, key: str) -> list[tuple[str, object]]:
+        """A mapping of names to whatever stands there, for the caller to read; absent is empty."""
+        data = self._left.pop(key, {})
+        if not isinstance(data, dict):
+            raise self.refuse(key, data, "must be a mapping")
+        return [(str(name), value) for name, value in data.items()]
+
+    def under(self, name: str, data: object) -> "Fields":
+        """The mapping that stands at this field, taken from `named_values`."""
+        return Fields(self.where, data, self._name(name))
+
     def child(self, key: str) -> "Fields":
         return Fields(self.where, self._left.pop(key, None), self._name(key))
 
@@ -92,7 +144,8 @@ class Fields:
         result = []
         for position, item in enumerate(self._list(key), start=1):
             name = item.get(named) if isinstance(item, dict) else None
-            result.append(Fields(f"{self.where}: {name}" if name else self.where, item, f"{key}[{position}]"))
+            where = f"{self.where}: {name}" if name and isinstance(name, str) else self.where
+            result.append(Fields(where, item, f"{key}[{position}]"))
         return result
 
     def mappings(self, key: str) -> list[tuple[str, "Fields"]]:
