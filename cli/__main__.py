@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "cli.run:run",
     "rejected": "cli.rejected:rejected",
     "verify": "cli.verify:verify",
+    "explain": "cli.explain:explain",
     "demo": "cli.demo:demo",
 }
 

@@ -1,4 +1,5 @@
-"""Verification at one cut, partition by partition, and the order in which the cut is made.
+"""Verification at one cut, partition by partition, and the order in which the cut is made; beside it what is
+asked of single events (`explain`) and of a draft of the book (`simulate`).
 
 1. The end of usage.deltas, once every transaction that was open in it has ended: the frames up to there are
    the cut.
@@ -14,16 +15,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.adapters.again import compute_again
 from ledger.adapters.books import StoredBooks
+from ledger.adapters.find import Log, Range
 from ledger.adapters.topics import Topics, decode_event
+from ledger.core.explain import Answer, Explanation, Rated, Wanted
+from ledger.core.explain import explain as explain_record
 from ledger.core.findings import Findings, Reporter
+from ledger.core.queries import QueriesWithoutRoot
 from ledger.core.report import Report
+from ledger.core.simulate import Draft, Names, Simulation, compare
 from ledger.core.state import InputEnds
 from ledger.core.streams import Start, Walk, Whole, find_start
 from ledger.core.totals import Totals
 from ledger.core.verification import PartitionLogs, PartitionSummary, PartitionVerifier, Tools
 from ledger.settings import LedgerSettings
-from rate_book.dimensions import dimension_values
+from pricing.cards import BookContent
+from pricing.compile import compile_book
+from rate_book.content import canonical_json, content_hash
+from rate_book.dimensions import dimension_values, priced_model
+from rate_book.translate import call_of_event
 from runtime.errors import UsageProblemError
 from runtime.kafka.offsets import Isolation
 from schemas import topics
@@ -64,7 +75,7 @@ def verify(
         InfrastructureError: Kafka or PostgreSQL did not answer.
     """
     books = StoredBooks(settings.postgres.dsn.get_secret_value())
-    findings, totals = Findings(), Totals()
+    findings, totals, queries = Findings(), Totals(), QueriesWithoutRoot()
     with Topics(settings.kafka, stalled_s=settings.verify.stalled_s) as logs:
         count = logs.partitions()
         wanted = _wanted(partitions, count)
@@ -81,9 +92,9 @@ def verify(
         for partition in wanted:
             reporter = Reporter(findings, partition)
             read = _read(logs, cut, partition, reporter, settings.verify.open_transaction_wait_s)
-            verifier = PartitionVerifier(partition, read, tools, findings, totals)
+            verifier = PartitionVerifier(partition, read, tools, findings, totals, queries)
             summaries.append(verifier.run(lambda done: progress(done, bound) if progress else None))
-    return Report(findings, totals, summaries)
+    return Report(findings, totals, summaries, queries)
 
 
 def _wanted(partitions: Sequence[int] | None, count: int) -> list[int]:
@@ -140,3 +151,106 @@ def _read(logs: Topics, cut: _Cut, partition: int, report: Reporter, wait_s: flo
         whole=whole,
         start=start,
     )
+
+
+def explain(settings: LedgerSettings, wanted: Wanted, *, progress: Progress | None = None) -> Answer:
+    """Finds an event and walks it from its offset to its amounts, computing everything again.
+
+    With a customer only that customer's partition is read. Where nothing of the id was rated, the rejected
+    records are searched. Writes nothing.
+
+    Raises:
+        InfrastructureError: Kafka or PostgreSQL did not answer.
+        FindingError: a record that may be the one cannot be decoded.
+    """
+    dsn = settings.postgres.dsn.get_secret_value()
+    with Log(settings.kafka, stalled_s=settings.verify.stalled_s) as log:
+        count = log.partitions()
+        everywhere = range(count)
+        own = everywhere if wanted.customer is None else [partition_of(wanted.customer.encode(), count)]
+        found = log.rated_of(wanted, own, progress)
+        identities = sorted({record.identity for record in found})
+        if len(identities) > 1:
+            return Answer(wanted, several=tuple(identities))
+        if not found:  # a misrouted event stands on another partition than its customer's
+            return Answer(wanted, refused=tuple(log.refused_of(wanted, everywhere, progress)))
+        return Answer(wanted, tuple(_explained(log, dsn, record) for record in found))
+
+
+def _explained(log: Log, dsn: str, record: Rated) -> Explanation:
+    again = compute_again(dsn, record)
+    came = log.came(record)
+    if isinstance(again, str):
+        return explain_record(record, came, None, again)
+    return explain_record(record, came, again)
+
+
+def simulate(
+    settings: LedgerSettings,
+    content: BookContent,
+    *,
+    from_us: int,
+    to_us: int,
+    customers: Sequence[str] = (),
+    kept: int = 20,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Prices the recorded events of [from_us, to_us) by a draft and compares. Writes nothing anywhere.
+
+    Args:
+        settings: where Kafka is.
+        content: the draft.
+        from_us: event time, microseconds UTC.
+        to_us: the same, exclusive.
+        customers: only these; none for all.
+        kept: how many of the events that change most are named.
+        progress: told as records are read.
+
+    Raises:
+        pricing.errors.BookError: the draft does not compile; every fault is named.
+        InfrastructureError: Kafka did not answer.
+    """
+    if from_us >= to_us:
+        raise UsageProblemError("--from must be before --to")
+    book = compile_book(content, 0, content_hash(canonical_json(content)))
+    draft, simulation = Draft(content, book, from_us, to_us), Simulation(from_us, to_us, kept)
+    with Log(settings.kafka, stalled_s=settings.verify.stalled_s) as log:
+        count = log.partitions()
+        own = sorted({partition_of(customer.encode(), count) for customer in customers}) or range(count)
+        parts = log.ranges(topics.USAGE_RATED, own)
+        bound = sum(part.end - part.first for part in parts)
+        for part in parts:
+            told = None if progress is None else lambda done, _: progress(done, bound)
+            _simulate_part(log, part, draft, simulation, frozenset(customers), told)
+    return simulation
+
+
+def _simulate_part(  # noqa: PLR0917  # one partition, and what it adds to
+    log: Log,
+    part: Range,
+    draft: Draft,
+    simulation: Simulation,
+    customers: frozenset[str],
+    progress: Progress | None,
+) -> None:
+    """A partition's records in order, which is the order of each customer's sequences."""
+    corrected = log.corrected(part)
+    for record in log.rated_records([part], progress):
+        customer, event = record.event["customer_id"], record.event
+        if customers and customer not in customers:
+            continue
+        at_us = event["event_time_us"]
+        if not draft.span(customer).holds(at_us):
+            continue
+        if part.first:
+            draft.begin(customer, record.quantities_before, at_us)
+        if not record.is_current(corrected):
+            continue
+        model = priced_model(event)
+        names = Names(customer, f"{event['provider']}: {model or '(none)'}", event["feature"] or "(none)")
+        compare(simulation, draft, record, call_of_event(event, draft.attributes), names)
+    if part.first:
+        simulation.notes.append(
+            f"partition {part.partition}: records before offset {part.first} are gone; periods begun before"
+            " them go on from the recorded quantities"
+        )
