@@ -11,6 +11,7 @@ from pydantic import Field
 
 from cli.book_import import import_group
 from cli.book_simulate import simulate
+from cli.book_simulate import simulate
 from pricing.instants import instant_text
 from rate_book.errors import BookInvalidError, NoBookError
 from rate_book.form import load_book, shipped_books
@@ -39,6 +40,9 @@ def book() -> None:
 
     Example: ratestream book apply books/
     """
+
+
+book.add_command(simulate)
 
 
 book.add_command(simulate)
