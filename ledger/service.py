@@ -22,6 +22,7 @@ from ledger.adapters.topics import Topics, decode_event
 from ledger.core.explain import Answer, Explanation, Rated, Wanted
 from ledger.core.explain import explain as explain_record
 from ledger.core.findings import Findings, Reporter
+from ledger.core.queries import QueriesWithoutRoot
 from ledger.core.report import Report
 from ledger.core.simulate import Draft, Names, Simulation, compare
 from ledger.core.state import InputEnds
@@ -74,7 +75,7 @@ def verify(
         InfrastructureError: Kafka or PostgreSQL did not answer.
     """
     books = StoredBooks(settings.postgres.dsn.get_secret_value())
-    findings, totals = Findings(), Totals()
+    findings, totals, queries = Findings(), Totals(), QueriesWithoutRoot()
     with Topics(settings.kafka, stalled_s=settings.verify.stalled_s) as logs:
         count = logs.partitions()
         wanted = _wanted(partitions, count)
@@ -91,9 +92,9 @@ def verify(
         for partition in wanted:
             reporter = Reporter(findings, partition)
             read = _read(logs, cut, partition, reporter, settings.verify.open_transaction_wait_s)
-            verifier = PartitionVerifier(partition, read, tools, findings, totals)
+            verifier = PartitionVerifier(partition, read, tools, findings, totals, queries)
             summaries.append(verifier.run(lambda done: progress(done, bound) if progress else None))
-    return Report(findings, totals, summaries)
+    return Report(findings, totals, summaries, queries)
 
 
 def _wanted(partitions: Sequence[int] | None, count: int) -> list[int]:

@@ -36,6 +36,11 @@ def parse_decimal(text: object, field: str) -> int:
     return atto + int(fraction.ljust(DIGITS_AFTER, "0")) if fraction else atto
 
 
+def parse_signed(text: str, field: str) -> int:
+    """A plain decimal that may have a minus, in atto. Raises UsageError as parse_decimal does."""
+    return -parse_decimal(text[1:], field) if text.startswith("-") else parse_decimal(text, field)
+
+
 def format_atto(atto: int) -> str:
     """The plain decimal of a value in atto, without trailing zeros: "0.0065", "1200", "-3.5"."""
     whole, fraction = divmod(abs(atto), ATTO)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pricing.compile import CompiledBook
-from pricing.money import format_atto, parse_decimal
+from pricing.money import format_atto, parse_decimal, parse_signed
 from pricing.rate import Call, Line, PoolState, Rating, Side, no_pools, rate
 from rate_book.dimensions import with_attributes
 
@@ -98,8 +98,8 @@ def rate_again(event: Mapping[str, Any], recorded: Mapping[str, Any], book: Comp
     """
     before = {
         (pool["pool"], pool["period"]["start_us"]): (
-            _signed_atto(pool["quantity"]),
-            _signed_atto(pool["amount"]),
+            parse_signed(pool["quantity"], "pool"),
+            parse_signed(pool["amount"], "pool"),
         )
         for pool in recorded["pools_before"]
     }
@@ -149,7 +149,3 @@ def _pool_record(pool: PoolState) -> dict[str, Any]:
         "amount": format_atto(pool.amount_atto),
         "currency": pool.currency,
     }
-
-
-def _signed_atto(text: str) -> int:
-    return -parse_decimal(text[1:], "pool") if text.startswith("-") else parse_decimal(text, "pool")

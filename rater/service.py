@@ -12,8 +12,16 @@ from typing import Any
 
 from rate_book.source import BookSource, Confirmed
 from rater.adapters.assignment import Assignment, OwnedPartition, TopicChangedError, TopicNames
-from rater.adapters.outputs import Output, customer_outputs, frame_outputs, head_output, rejected_output
+from rater.adapters.outputs import (
+    Output,
+    customer_outputs,
+    frame_outputs,
+    head_output,
+    period_outputs,
+    rejected_output,
+)
 from rater.adapters.rating import tools_for
+from rater.adapters.recording import Recorded, due, recorded_with
 from rater.adapters.records import record_of
 from rater.core.batch import BatchResult, PartitionBatch, Record, Tools
 from rater.core.frames import effects_of_result
@@ -76,7 +84,7 @@ class _Work:
 
     owned: OwnedPartition
     result: BatchResult
-    recorded: dict[str, int]
+    recorded: Recorded
     day: int
     deltas_next: int | None = None
     state_next: int | None = None
@@ -191,10 +199,10 @@ class Rater:
                 if events or corrections:
                     self._waiting.add(partition)
                 continue
-            due = refresh.get(partition, {})
+            wanted = refresh.get(partition, Recorded())
             # A new version is recorded in the head at once, by an empty frame if need be.
             newer = tools.book_version > head.book_version
-            if not (events or corrections or due or newer):
+            if not (events or corrections or wanted or newer):
                 continue
             if events:
                 owned.check_coverage(events[0])
@@ -203,41 +211,23 @@ class Rater:
             if result.paused_at is not None:
                 # Event times beyond the confirmed book's horizon.
                 self._waiting.add(partition)
-                if result.head.events_next == head.events_next and not (corrections or due or newer):
+                if result.head.events_next == head.events_next and not (corrections or wanted or newer):
                     continue
             day = result.head.highest_append_us // _DAY_US
-            recorded = due | self._first_today(owned, result, day)
-            # A customer whose record is refreshed may be active in this very batch.
-            recorded |= {
-                customer_id: result.customers[customer_id].last_seq
-                for customer_id in recorded
-                if customer_id in result.customers
-            }
-            works.append(_Work(owned, result, recorded, day))
+            works.append(_Work(owned, result, recorded_with(owned.store, result, day, wanted), day))
         return works
 
-    def _first_today(self, owned: OwnedPartition, result: BatchResult, day: int) -> dict[str, int]:
-        """Customers whose first activity of the day this is."""
-        entries = owned.store.customers(list(result.customers))
-        return {
-            customer_id: delta.last_seq
-            for customer_id, delta in result.customers.items()
-            if customer_id not in entries or entries[customer_id].recorded_day != day
-        }
-
-    def _refreshes(self) -> dict[int, dict[str, int]]:
-        """Customers whose last sequence rater.state has lacked for long, active or not."""
+    def _refreshes(self) -> dict[int, Recorded]:
+        """What rater.state has lacked for long, by partition."""
         if not self._owned or self._clock.monotonic_s() < self._refresh_due_s:
             return {}
         due_s = self._clock.monotonic_s() + self._limits.refresh_every_s
         before_us = self._clock.now_us() - self._limits.refresh_after_us
         found = {}
         for partition, owned in self._owned.items():
-            entries = owned.store.unrecorded_since(before_us, _REFRESHED_A_TRANSACTION)
-            if entries:
-                found[partition] = {customer_id: entry.last_seq for customer_id, entry in entries}
-            if len(entries) == _REFRESHED_A_TRANSACTION:
-                due_s = 0.0  # there are more: go on with the next transaction
+            found[partition], more = due(owned.store, before_us, _REFRESHED_A_TRANSACTION)
+            if more:
+                due_s = 0.0  # go on with the next transaction
         self._refresh_due_s = due_s
         return found
 
@@ -292,7 +282,9 @@ class Rater:
             work.state_next = offset + 1
 
         produce(last_part.topic, partition, None, last_part.value, deltas_delivered)
-        for output in customer_outputs(names.state, work.recorded, result.head.frame_no):
+        for output in customer_outputs(names.state, work.recorded.customers, result.head.frame_no):
+            self._put(output, partition)
+        for output in period_outputs(names.state, work.recorded.periods, result.head.frame_no):
             self._put(output, partition)
         head = head_output(names.state, result.head, work.owned.store.meta.log)
         produce(head.topic, partition, head.key, head.value, state_delivered)
@@ -314,7 +306,8 @@ class Rater:
         owned.store.apply(
             effects_of_result(result),
             at_us=self._clock.now_us(),
-            recorded=work.recorded,
+            recorded=work.recorded.customers,
+            recorded_periods=work.recorded.periods,
             recorded_day=work.day,
             deltas_next=work.deltas_next,
             state_next=work.state_next,

@@ -2,12 +2,13 @@
 
 from ledger.core.amounts import NotRecomputable, Recomputed
 from ledger.core.model import ORIGINAL, RatedRecord
+from ledger.core.pools import PoolAt
 from pricing.compile import CompiledBook
 from pricing.errors import UsageError
-from pricing.rate import rate
+from pricing.money import format_atto
 from rate_book.errors import NoBookError
 from rate_book.store import load_compiled
-from rate_book.translate import call_of_event, rating_record
+from rate_book.translate import rate_again, rating_record
 from runtime.postgres import connect
 
 
@@ -28,11 +29,9 @@ class StoredBooks:
         told = record.rating
         if told["leg"] != ORIGINAL:
             raise NotRecomputable(f"leg {told['leg']}: this version verifies originals only")
-        if told["pools_before"]:
-            raise NotRecomputable("it names period quantities: this version verifies events without them")
         book = self._book(told["book_version"])
         try:
-            rating = rate(book, call_of_event(record.event))
+            rating = rate_again(record.event, told, book)
         except UsageError as error:
             raise NotRecomputable(f"it was rated, but it cannot be: {error}") from error
         again = rating_record(
@@ -43,7 +42,13 @@ class StoredBooks:
             revision=told["revision"],
             correction_id=told["correction_id"],
         )
-        return Recomputed(again, rating.leaves)
+        after = {
+            (pool.pool, pool.start_us): PoolAt(
+                format_atto(pool.quantity_atto), format_atto(pool.amount_atto), pool.currency
+            )
+            for pool in rating.pools_after
+        }
+        return Recomputed(again, rating.leaves, after)
 
     def _book(self, version: int) -> CompiledBook:
         book = self._books.get(version)

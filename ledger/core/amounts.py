@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger.core.findings import Reporter
 from ledger.core.model import RatedRecord, frame_where
+from ledger.core.pools import PoolAt
 
 BUCKET_US = 15 * 60 * 1_000_000
 _DIGITS = 18
@@ -21,10 +22,13 @@ class NotRecomputable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """A rating computed again, and the leaves that were priced: meter, quantity times 10**18."""
+    """A rating computed again, the leaves that were priced (meter, quantity times 10**18), and where its
+    pools stand after it, by pool and start of the period.
+    """
 
     rating: Mapping[str, Any]
     leaves: Sequence[tuple[str, int]]
+    pools_after: Mapping[tuple[str, int], PoolAt] = field(default_factory=dict)
 
 
 Recompute = Callable[[RatedRecord], Recomputed]
@@ -81,19 +85,19 @@ def plain(amount: int) -> str:
 
 def check_amounts(
     rated: Sequence[RatedRecord], recompute: Recompute, report: Reporter
-) -> dict[int, Sequence[tuple[str, int]]]:
-    """Each rating equals the one computed again; returns the leaves by the record's offset."""
-    leaves: dict[int, Sequence[tuple[str, int]]] = {}
+) -> dict[int, Recomputed]:
+    """Each rating equals the one computed again; returns those by the record's offset."""
+    computed: dict[int, Recomputed] = {}
     for record in rated:
         try:
             again = recompute(record)
         except NotRecomputable as error:
             report("recompute", record.where, f"{record.named}: {error}")
             continue
-        leaves[record.offset] = again.leaves
+        computed[record.offset] = again
         if again.rating != record.rating:
             report("amount", record.where, f"{record.named}: {_differences(record.rating, again.rating)}")
-    return leaves
+    return computed
 
 
 def check_book(frame: Mapping[str, Any], rated: Sequence[RatedRecord], report: Reporter) -> None:
@@ -111,7 +115,7 @@ def check_book(frame: Mapping[str, Any], rated: Sequence[RatedRecord], report: R
 def check_rows(
     frame: Mapping[str, Any],
     rated: Sequence[RatedRecord],
-    leaves: Mapping[int, Sequence[tuple[str, int]]],
+    computed: Mapping[int, Recomputed],
     dimensions_of: DimensionsOf,
     report: Reporter,
 ) -> None:
@@ -122,7 +126,8 @@ def check_rows(
         rows = expected.setdefault(record.event["customer_id"], {})
         key = _key_of(record, dimensions_of(record.event, names))
         try:
-            rows.setdefault(key, Row()).add(record.rating, leaves.get(record.offset, ()))
+            again = computed.get(record.offset)
+            rows.setdefault(key, Row()).add(record.rating, () if again is None else again.leaves)
         except ValueError as error:
             report("rows", record.where, f"{record.named}: {error}")
     for delta in frame["customers"]:

@@ -1,10 +1,11 @@
 """The verdict: counts, sums, what each partition proved, and what was found wrong."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ledger.core.findings import Findings
+from ledger.core.queries import QueriesWithoutRoot
 from ledger.core.totals import Totals
 from ledger.core.verification import PartitionSummary
 
@@ -18,6 +19,7 @@ class Report:
     findings: Findings
     totals: Totals
     partitions: Sequence[PartitionSummary]
+    queries: QueriesWithoutRoot = field(default_factory=QueriesWithoutRoot)
 
     @property
     def verified(self) -> bool:
@@ -49,6 +51,7 @@ class Report:
             "groups_left_out": {
                 name: max(0, len(groups) - GROUPS_SHOWN) for name, groups in totals.by.items()
             },
+            "queries_without_root": asdict(self.queries),
             "finding_counts": dict(sorted(self.findings.counts.items())),
             "findings": [asdict(finding) for finding in self.findings.kept],
             "partitions": [

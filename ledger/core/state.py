@@ -1,11 +1,12 @@
 """rater.state and the broker's positions against the frames."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.core.findings import Reporter
 from ledger.core.frames import INPUTS
+from ledger.core.pools import PeriodKey
 from ledger.core.sequences import Span
 
 
@@ -24,6 +25,7 @@ class StoredState:
     head: Mapping[str, Any] | None
     customers: Mapping[str, Mapping[str, Any]]
     broken: tuple[str, ...] = ()
+    periods: Mapping[PeriodKey, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def check_head(
@@ -57,10 +59,10 @@ def check_head(
         "highest_append_us": frame["highest_append_us"],
         "book_version": frame["book_version"],
     }
-    for field, expected in told.items():
-        if head[field] != expected:
+    for name, expected in told.items():
+        if head[name] != expected:
             report(
-                "head", "rater.state h", f"{field} is {head[field]}, frame {head['frame_no']} says {expected}"
+                "head", "rater.state h", f"{name} is {head[name]}, frame {head['frame_no']} says {expected}"
             )
 
 

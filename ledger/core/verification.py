@@ -15,6 +15,8 @@ from ledger.core.findings import Findings, Reporter
 from ledger.core.frames import FrameChain
 from ledger.core.identities import DecodeEvent, Identities, check_rejected
 from ledger.core.model import InputRecord, RatedRecord, RejectedRecord, frame_where
+from ledger.core.pools import PoolChains
+from ledger.core.queries import OpenQueries, QueriesWithoutRoot
 from ledger.core.sequences import Sequences, check_filled, check_order
 from ledger.core.state import (
     InputEnds,
@@ -84,10 +86,16 @@ class PartitionSummary:
 
 
 class PartitionVerifier:
-    """Runs every check over one partition; sums go to `totals`, which all partitions share."""
+    """Runs every check over one partition; sums go to `totals` and queries to `queries`, which all share."""
 
-    def __init__(
-        self, partition: int, logs: PartitionLogs, tools: Tools, findings: Findings, totals: Totals
+    def __init__(  # noqa: PLR0917  # what is shared by all partitions comes last
+        self,
+        partition: int,
+        logs: PartitionLogs,
+        tools: Tools,
+        findings: Findings,
+        totals: Totals,
+        queries: QueriesWithoutRoot,
     ) -> None:
         self._partition = partition
         self._logs = logs
@@ -98,6 +106,8 @@ class PartitionVerifier:
         from_start = logs.whole.frames
         self._chain = FrameChain(self._report, from_start=from_start)
         self._sequences = Sequences(self._report, from_start=from_start)
+        self._pools = PoolChains(self._report, logs.state.periods, from_start=from_start)
+        self._queries = OpenQueries(queries)
         self._identities: Identities | None = None
         self._from_frame: int | None = None
 
@@ -108,6 +118,8 @@ class PartitionVerifier:
             progress(self._frame(frame))
         last = self._chain.last
         check_stored(logs.state, self._sequences.spans, self._report)
+        self._pools.check_stored()
+        self._queries.finish(last["highest_append_us"] if last is not None else 0)
         known = {last["frame_no"]: last} if last is not None else {}
         known |= self._tail(last)
         newest = max(known, default=0)
@@ -115,6 +127,7 @@ class PartitionVerifier:
             check_head(logs.state.head, known, last, self._report)
             from_start = logs.whole.frames
             check_customers(logs.state, self._sequences.spans, newest, self._report, from_start=from_start)
+            self._pools.finish(newest)
         pending = check_positions(logs.state.head, logs.ends, self._report)
         return self._summary(last, pending)
 
@@ -146,8 +159,14 @@ class PartitionVerifier:
         identities.check_bytes(entries, rated)
         check_rejected(frame, rejected, logs.inputs.at, report)
         check_book(frame, rated, report)
-        leaves = check_amounts(rated, self._tools.recompute, report)
-        check_rows(frame, rated, leaves, self._tools.dimensions_of, report)
+        computed = check_amounts(rated, self._tools.recompute, report)
+        check_rows(frame, rated, computed, self._tools.dimensions_of, report)
+        for record in rated:
+            if record.rating["pools_before"]:
+                again = computed.get(record.offset)
+                self._pools.follow(record, None if again is None else again.pools_after)
+            self._queries.follow(record, frame["highest_append_us"])
+        self._pools.close(frame)
         self._count(frame, rated, rejected)
         return len(rated) + len(rejected)
 
@@ -167,6 +186,7 @@ class PartitionVerifier:
         if not self._logs.start.rated_before:
             self._logs.rated.drop(self._sequences.place, until=later)
         self._logs.rejected.drop(lambda record: place_rejected(frame, record), until=later)
+        self._pools.close(frame, whole=False)
 
     def _records(self, frame: Frame) -> tuple[list[RatedRecord], list[RejectedRecord]]:
         """The frame's rated and rejected records."""
@@ -206,6 +226,7 @@ class PartitionVerifier:
         for frame in frames:
             self._chain.follow(frame)
             self._sequences.open(frame)
+            self._pools.close(frame, whole=False)
         if last is None and not frames and not self._logs.whole.frames:
             return {}  # every frame is gone: nothing can name what is left
         for record in rated:

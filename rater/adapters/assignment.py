@@ -21,7 +21,8 @@ from typing import Any
 from rocksdict import Cache
 
 from rater.adapters.log_reader import LogBounds, LogTopics, check_coverage, restore
-from rater.adapters.state import LogIdentity, StateStore
+from rater.adapters.meta import LogIdentity
+from rater.adapters.state import StateStore
 from rater.core.batch import Head, Record
 from rater.core.lateness import Windows
 from runtime.clock import Clock
@@ -77,6 +78,7 @@ class OwnedPartition:
         self.head = head
         self.known = store.known
         self.last_sequences = store.last_sequences
+        self.period = store.period
         self._names = names
         self._reader = reader
         self._config = config

@@ -5,17 +5,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rater.adapters.periods import PeriodRecord
 from rater.adapters.state import StateStore
 from rater.core.batch import Head
 from rater.core.frames import Assembler, FrameError, Part, check_follows, effects_of_record
+from rater.core.periods import PeriodKey, pack_key, state_of_fields
 from runtime.kafka.reading import PartitionReader, Record
 from schemas.codec import CODEC
 
 _LOG = logging.getLogger(__name__)
 _DAY_US = 86_400_000_000
-_CUSTOMERS_A_WRITE = 10_000
+_RECORDS_A_WRITE = 10_000
 
 CUSTOMER_PREFIX = b"c/"
+PERIOD_PREFIX = b"p/"
 HEAD_KEY = b"h"
 
 
@@ -109,9 +112,10 @@ def _follow(  # noqa: PLR0917 - as restore
 
 
 def _read_state(store: StateStore, records: Iterator[Record], topics: LogTopics) -> Head | None:
-    """Apply customers' records; return the newest head, if there is one."""
+    """Apply customers' and periods' records; return the newest head, if there is one."""
     head = None
     customers: dict[str, tuple[int, int]] = {}
+    periods: dict[PeriodKey, PeriodRecord] = {}
     for record in records:
         key, value = record.key or b"", record.value
         if key == HEAD_KEY:
@@ -119,14 +123,22 @@ def _read_state(store: StateStore, records: Iterator[Record], topics: LogTopics)
         elif key.startswith(CUSTOMER_PREFIX):
             state = CODEC.decode("CustomerState", value)
             customers[state["customer_id"]] = state["last_seq"], record.timestamp_us // _DAY_US
-            if len(customers) >= _CUSTOMERS_A_WRITE:
-                store.apply_records(customers)
-                customers = {}
+        elif key.startswith(PERIOD_PREFIX):
+            state = CODEC.decode("PeriodState", value)
+            period = (state["customer_id"], state["pool"], state["start_us"])
+            if key != PERIOD_PREFIX + pack_key(period):
+                raise FrameError(f"rater.state: key {key!r} holds the period of {period}")
+            periods[period] = PeriodRecord(
+                state_of_fields(state), state["frame_no"], record.timestamp_us // _DAY_US
+            )
         else:
             raise FrameError(
                 f"rater.state: key {key!r} is not one that this version writes: a newer rater has run"
             )
-    store.apply_records(customers)
+        if len(customers) + len(periods) >= _RECORDS_A_WRITE:
+            store.apply_records(customers, periods)
+            customers, periods = {}, {}
+    store.apply_records(customers, periods)
     return head
 
 

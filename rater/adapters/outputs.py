@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from pricing.rate import PoolState
 from rater.adapters.assignment import TopicNames
-from rater.adapters.log_reader import CUSTOMER_PREFIX, HEAD_KEY
-from rater.adapters.state import LogIdentity
+from rater.adapters.log_reader import CUSTOMER_PREFIX, HEAD_KEY, PERIOD_PREFIX
+from rater.adapters.meta import LogIdentity
 from rater.core.batch import ORIGINAL_BYTES_MAX, BatchResult, Head, Rejected
 from rater.core.frames import frame_record, split
+from rater.core.periods import PeriodKey, pack_key, state_fields
 from schemas.codec import CODEC
 
 
@@ -75,6 +77,13 @@ def customer_outputs(topic: str, last_sequences: Mapping[str, int], frame_no: in
         yield Output(topic, CUSTOMER_PREFIX + customer_id.encode(), CODEC.encode("CustomerState", state))
 
 
+def period_outputs(topic: str, periods: Mapping[PeriodKey, PoolState], frame_no: int) -> Iterator[Output]:
+    """Pools' records of rater.state."""
+    for key, state in periods.items():
+        value = state_fields(state) | {"customer_id": key[0], "frame_no": frame_no}
+        yield Output(topic, PERIOD_PREFIX + pack_key(key), CODEC.encode("PeriodState", value))
+
+
 def head_output(topic: str, head: Head, log: LogIdentity) -> Output:
     """The partition's head: the last record of the transaction in rater.state."""
     record: dict[str, Any] = {
@@ -90,4 +99,12 @@ def head_output(topic: str, head: Head, log: LogIdentity) -> Output:
     return Output(topic, HEAD_KEY, CODEC.encode("PartitionHead", record))
 
 
-__all__ = ["Output", "TopicNames", "customer_outputs", "frame_outputs", "head_output", "rejected_output"]
+__all__ = [
+    "Output",
+    "TopicNames",
+    "customer_outputs",
+    "frame_outputs",
+    "head_output",
+    "period_outputs",
+    "rejected_output",
+]

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from pricing.errors import UsageError
-from pricing.rate import rate
+from pricing.rate import Pools, rate
 from rate_book.dimensions import dimension_values
 from rate_book.encode import encode_rating
 from rate_book.source import Confirmed
@@ -52,11 +52,11 @@ def partitioner(partitions: int) -> Callable[[bytes], int]:
 def tools_for(confirmed: Confirmed, partition_of_key: Callable[[bytes], int]) -> Tools:
     """The tools that rate with one confirmed version of the book."""
     book = confirmed.book
-    names = book.dimensions
+    names, attributes = book.dimensions, book.attributes
 
-    def rate_event(event: Mapping[str, Any], value: bytes) -> RatedEvent:
+    def rate_event(event: Mapping[str, Any], value: bytes, pools: Pools) -> RatedEvent:
         try:
-            rating = rate(book, call_of_event(event))
+            rating = rate(book, call_of_event(event, attributes), pools)
         except UsageError as error:
             raise Reject(error.code, error.field, str(error)) from error
         return RatedEvent(

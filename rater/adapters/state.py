@@ -7,23 +7,27 @@ cluster and topics it belongs to, and is discarded where they differ.
 import json
 import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import Cache, Rdict, WriteBatch
 
+from pricing.rate import PoolState
 from rater.adapters.digest_filter import DigestFilter
+from rater.adapters.meta import FORMAT, LogIdentity, Meta
+from rater.adapters.periods import PeriodEntry, PeriodRecord, Periods, packed_entries
+from rater.adapters.rocks import key_bytes, keys_of, table_options
 from rater.core.batch import Head
 from rater.core.frames import FrameEffects
 from rater.core.identity import CONTENT_BYTES, DIGEST_BYTES, ENTRY_BYTES, Known
 from rater.core.lateness import Windows
+from rater.core.periods import PeriodKey
 
 _LOG = logging.getLogger(__name__)
 
-FORMAT = 2
 _META_KEY = b"meta"
 _CUSTOMERS = "customers"
 _PERIODS = "periods"
@@ -36,36 +40,6 @@ _LOCKED = "lock hold"  # what RocksDB says of a directory that is open already
 
 class _DamagedError(Exception):
     """The state holds less than it says."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogIdentity:
-    """Which log a state belongs to: a topic created anew has another id under the same name."""
-
-    cluster_id: str
-    events_topic_id: str
-    corrections_topic_id: str
-    deltas_topic_id: str
-    state_topic_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """How far the state has followed the log, and how much it must hold.
-
-    coverage_from_us: it knows every rated event appended from then on; None before any frame.
-    digests: how many each bucket has. customers: how many there are. replay_us: how long digests were kept.
-    """
-
-    log: LogIdentity
-    replay_us: int
-    format: int = FORMAT
-    head: Head = field(default_factory=Head)
-    deltas_next: int = 0
-    state_next: int = 0
-    coverage_from_us: int | None = None
-    digests: Mapping[int, int] = field(default_factory=dict)
-    customers: int = 0
 
 
 class CustomerEntry(NamedTuple):
@@ -93,6 +67,7 @@ class StateStore:
         self._windows = windows
         self._cache = cache
         self._customers_cache: dict[str, CustomerEntry] = {}
+        self._periods = Periods(lambda: self._families[_PERIODS])
         self._filter = DigestFilter()
         meta = None
         try:
@@ -107,28 +82,18 @@ class StateStore:
         else:
             self.meta = meta
 
-    def _options(self) -> Options:
-        options = Options(raw_mode=True)
-        table = BlockBasedOptions()
-        table.set_block_cache(self._cache)
-        table.set_bloom_filter(10, block_based=False)
-        options.set_block_based_table_factory(table)
-        options.set_write_buffer_size(8 << 20)
-        options.set_max_write_buffer_number(2)
-        options.create_if_missing(create_if_missing=True)
-        return options
-
     def _open(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)
         names = [_CUSTOMERS, _PERIODS]
         if (self._path / "CURRENT").exists():
             names = sorted({*names, *Rdict.list_cf(str(self._path))} - {"default"})
-        options = self._options()
+        options = table_options(self._cache)
         options.create_missing_column_families(create_missing_cfs=True)
         database = Rdict(
             str(self._path),
             options,
-            column_families={"default": self._options()} | {name: self._options() for name in names},
+            column_families={"default": table_options(self._cache)}
+            | {name: table_options(self._cache) for name in names},
         )
         self._families = {name: database.get_column_family(name) for name in names}
         self._handles = {name: database.get_column_family_handle(name) for name in names}
@@ -157,13 +122,14 @@ class StateStore:
         self._drop_families(self._digest_families().keys() - meta.digests.keys())
         families = self._digest_families()
         for bucket_us, count in meta.digests.items():
-            keys = _keys(families.get(bucket_us))
+            keys = keys_of(families.get(bucket_us))
             if len(keys) != count:
                 raise _DamagedError(f"{len(keys)} of {count} digests of bucket {bucket_us} are left")
             self._filter.add(b"".join(keys), bucket_us)
-        customers = len(_keys(self._families[_CUSTOMERS]))
-        if customers != meta.customers:
-            raise _DamagedError(f"{customers} of {meta.customers} customers are left")
+        for name, count in ((_CUSTOMERS, meta.customers), (_PERIODS, meta.periods)):
+            found = len(keys_of(self._families[name]))
+            if found != count:
+                raise _DamagedError(f"{found} of {count} {name} are left")
 
     def discard(self, log: LogIdentity) -> None:
         """Start again from nothing: the log has it all."""
@@ -171,6 +137,7 @@ class StateStore:
             self.close()
         shutil.rmtree(self._path)
         self._customers_cache.clear()
+        self._periods.forget()
         self._filter = DigestFilter()
         self._db = self._open()
         self.meta = Meta(log, self._windows.replay_us)
@@ -220,13 +187,26 @@ class StateStore:
                     cache[customer_id] = CustomerEntry(*_CUSTOMER.unpack(value))
         return {customer_id: cache[customer_id] for customer_id in customer_ids if customer_id in cache}
 
+    def period(self, key: PeriodKey) -> PoolState | None:
+        """Where a customer's pool stands in a period, if anything has happened in it."""
+        entry = self._periods.get(key)
+        return None if entry is None else entry.state
+
+    def period_entry(self, key: PeriodKey) -> PeriodEntry | None:
+        """The same, and what rater.state holds of it."""
+        return self._periods.get(key)
+
+    def unrecorded_periods_since(self, before_us: int, limit: int) -> list[tuple[PeriodKey, PeriodEntry]]:
+        """As unrecorded_since, of periods."""
+        return self._periods.unrecorded_since(before_us, limit)
+
     def unrecorded_since(self, before_us: int, limit: int) -> list[tuple[str, CustomerEntry]]:
         """Customers whose last sequence is not in rater.state and whose last frame is older than that."""
         found: list[tuple[str, CustomerEntry]] = []
         for key, value in self._families[_CUSTOMERS].items():
             entry = CustomerEntry(*_CUSTOMER.unpack(value))
             if not entry.recorded and entry.last_frame_us < before_us:
-                found.append((_bytes(key).decode(), entry))
+                found.append((key_bytes(key).decode(), entry))
                 if len(found) == limit:
                     break
         return found
@@ -239,6 +219,7 @@ class StateStore:
         *,
         at_us: int,
         recorded: Mapping[str, int] | None = None,
+        recorded_periods: Collection[PeriodKey] = (),
         recorded_day: int = 0,
         deltas_next: int | None = None,
         state_next: int | None = None,
@@ -250,6 +231,7 @@ class StateStore:
             effects: of the frame.
             at_us: when the frame was written (a clock's or the log's time; it only ages records).
             recorded: the sequences that rater.state got in the same transaction.
+            recorded_periods: the periods that it got.
             recorded_day: the day of those records, in days since 1970.
             deltas_next: where usage.deltas goes on after this frame, if known.
             state_next: where rater.state goes on, if known.
@@ -280,15 +262,27 @@ class StateStore:
                     handle,
                 )
         entries, new = self._changed_customers(effects.last_sequences, recorded or {}, recorded_day, at_us)
-        self._write(batch, replace(meta, customers=meta.customers + new), entries)
+        periods, new_periods = self._periods.changed(
+            effects.periods,
+            recorded_periods,
+            frame_no=effects.head.frame_no,
+            day=recorded_day,
+            at_us=at_us,
+        )
+        meta = replace(meta, customers=meta.customers + new, periods=meta.periods + new_periods)
+        self._write(batch, meta, entries, periods)
         for bucket_us, packed in effects.digests.items():
             digests = b"".join(
                 packed[start : start + DIGEST_BYTES] for start in range(0, len(packed), ENTRY_BYTES)
             )
             self._filter.add(digests, bucket_us)
 
-    def apply_records(self, records: Mapping[str, tuple[int, int]]) -> None:
-        """Apply customers' records (last sequence, day) read back from rater.state. A frame may know more."""
+    def apply_records(
+        self, records: Mapping[str, tuple[int, int]], periods: Mapping[PeriodKey, PeriodRecord]
+    ) -> None:
+        """Apply records read back from rater.state: customers' (last sequence, day), and periods. A frame may
+        know more.
+        """
         entries = {}
         known = self.customers(list(records))
         for customer_id, (sequence, recorded_day) in records.items():
@@ -299,18 +293,23 @@ class StateStore:
                 max(old.recorded_day, recorded_day),
                 old.last_frame_us,
             )
-        meta = replace(self.meta, customers=self.meta.customers + len(entries) - len(known))
-        self._write(WriteBatch(raw_mode=True), meta, entries)
+        period_entries, new = self._periods.read_back(periods)
+        meta = replace(
+            self.meta,
+            customers=self.meta.customers + len(entries) - len(known),
+            periods=self.meta.periods + new,
+        )
+        self._write(WriteBatch(raw_mode=True), meta, entries, period_entries)
 
     def set_head(self, head: Head) -> None:
         """Take a head whose frames have all expired: they held no event appended later than it says."""
         covered = replace(self.meta, head=head, coverage_from_us=head.highest_append_us + 1)
-        self._write(WriteBatch(raw_mode=True), covered, {})
+        self._write(WriteBatch(raw_mode=True), covered, {}, {})
 
     def set_positions(self, *, deltas_next: int, state_next: int) -> None:
         """Remember where the log goes on."""
         meta = replace(self.meta, deltas_next=deltas_next, state_next=state_next)
-        self._write(WriteBatch(raw_mode=True), meta, {})
+        self._write(WriteBatch(raw_mode=True), meta, {}, {})
 
     def drop_expired(self) -> list[int]:
         """Drop whole buckets of digests that nothing can repeat any more. Returns their starts."""
@@ -323,7 +322,7 @@ class StateStore:
         if expired:
             kept = {bucket_us: n for bucket_us, n in self.meta.digests.items() if bucket_us not in expired}
             # First: a family that the meta does not name is dropped at the next opening.
-            self._write(WriteBatch(raw_mode=True), replace(self.meta, digests=kept), {})
+            self._write(WriteBatch(raw_mode=True), replace(self.meta, digests=kept), {}, {})
             self._drop_families(expired)
             self._filter.drop_expired(lambda bucket_us: self._windows.bucket_expired(bucket_us, highest_us))
         return expired
@@ -346,14 +345,24 @@ class StateStore:
             )
         return entries, len(entries) - len(known)
 
-    def _write(self, batch: WriteBatch, meta: Meta, entries: Mapping[str, CustomerEntry]) -> None:
+    def _write(
+        self,
+        batch: WriteBatch,
+        meta: Meta,
+        entries: Mapping[str, CustomerEntry],
+        periods: Mapping[bytes, PeriodEntry],
+    ) -> None:
         handle = self._handles[_CUSTOMERS]
         for customer_id, entry in entries.items():
             batch.put(customer_id.encode(), _CUSTOMER.pack(*entry), handle)
+        handle = self._handles[_PERIODS]
+        for key, value in packed_entries(periods):
+            batch.put(key, value, handle)
         batch.put(_META_KEY, json.dumps(asdict(meta)).encode())
         self._db.write(batch)
         self.meta = meta
         self._customers_cache.update(entries)
+        self._periods.remember(periods)
 
     def _drop_families(self, buckets: Iterable[int]) -> None:
         for bucket_us in buckets:
@@ -364,7 +373,7 @@ class StateStore:
     def _ensure_digest_family(self, bucket_us: int) -> None:
         name = f"{_DIGESTS}{bucket_us}"
         if name not in self._families:
-            self._families[name] = self._db.create_column_family(name, self._options())
+            self._families[name] = self._db.create_column_family(name, table_options(self._cache))
             self._handles[name] = self._db.get_column_family_handle(name)
 
     def _digest_families(self) -> dict[int, Rdict]:
@@ -387,14 +396,3 @@ def _look_up(family: Rdict | None, keys: Sequence[bytes], found: dict[bytes, Kno
         else:
             found[key] = Known(value[:CONTENT_BYTES], _OFFSET.unpack_from(value, CONTENT_BYTES)[0])
     return missing
-
-
-def _keys(family: Rdict | None) -> list[bytes]:
-    return [] if family is None else [_bytes(key) for key in family.keys()]  # noqa: SIM118 - not a dict
-
-
-def _bytes(key: object) -> bytes:
-    """A key of a raw database is bytes, whatever the library's annotation allows."""
-    if not isinstance(key, bytes):
-        raise TypeError(f"state key {key!r} is {type(key).__name__}, not bytes")
-    return key

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
-from pricing.rate import Rating
+from pricing.rate import Pools, PoolState, Rating, no_pools
 from rater.core.identity import Known, content_digest, identity_digest, pack_entry
 from rater.core.lateness import Windows, check_lateness
+from rater.core.periods import PeriodKey
 from rater.core.rejection import Reject
 from rater.core.rows import CustomerDelta
 
@@ -87,6 +88,10 @@ class Memory(Protocol):
         """The last sequence of each customer that has one."""
         ...
 
+    def period(self, key: PeriodKey) -> PoolState | None:
+        """Where a customer's pool stands in a period, if anything has happened in it."""
+        ...
+
     def first_record(self, offset: int) -> bytes | None:
         """The value at an offset of the partition's usage.events, or None where it is gone."""
         ...
@@ -105,7 +110,7 @@ class Tools:
 
     decode: Callable[[bytes | None], Event]
     partition_of: Callable[[bytes], int]
-    rate: Callable[[Event, bytes], RatedEvent]
+    rate: Callable[[Event, bytes, Pools], RatedEvent]
     dimensions: tuple[str, ...]
     dimension_values: Callable[[Event], tuple[str | None, ...]]
     book_version: int
@@ -134,6 +139,15 @@ class BatchResult:
         """Rejected records of usage.events alone."""
         return len(self.rejected) - self.corrections_rejected
 
+    @property
+    def periods(self) -> dict[PeriodKey, PoolState]:
+        """Where the pools stand that the batch moved."""
+        return {
+            (customer_id, *pool): state
+            for customer_id, delta in self.customers.items()
+            for pool, state in delta.pools.items()
+        }
+
 
 class _Candidate(NamedTuple):
     record: Record
@@ -149,6 +163,7 @@ class PartitionBatch:
         self._windows = windows
         self._memory = memory
         self._tools = tools
+        self._customer_id = ""  # whose event is being rated
         self._result = BatchResult(partition, head, head, tools.dimensions)
 
     def run(
@@ -265,7 +280,8 @@ class PartitionBatch:
                 if first is not None:
                     self._repeat(candidate, content, first, batch_values)
                     continue
-                rated = self._tools.rate(event, value)
+                self._customer_id = event["customer_id"]
+                rated = self._tools.rate(event, value, self._pool_so_far)
             except Reject as verdict:
                 self._reject(
                     topic, record, verdict, (event["customer_id"], event["source"], event["event_id"])
@@ -274,6 +290,15 @@ class PartitionBatch:
             known[candidate.digest] = Known(content, record.offset)
             batch_values[record.offset] = value
             self._accept(candidate, content, rated, sequences)
+
+    def _pool_so_far(self, pool: str, start_us: int) -> tuple[int, int]:
+        """Quantity and amount before the event that is being rated: events before it in the batch count."""
+        customer_id = self._customer_id
+        delta = self._result.customers.get(customer_id)
+        state = None if delta is None else delta.pools.get((pool, start_us))
+        if state is None:
+            state = self._memory.period((customer_id, pool, start_us))
+        return no_pools(pool, start_us) if state is None else (state.quantity_atto, state.amount_atto)
 
     def _repeat(
         self, candidate: _Candidate, content: bytes, first: Known, batch_values: Mapping[int, bytes]

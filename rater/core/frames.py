@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pricing.money import format_atto
+from pricing.rate import PoolState
 from rater.core.batch import BatchResult, Head
+from rater.core.periods import PeriodKey, state_fields, state_of_fields
 from rater.core.rows import CustomerDelta, Row, RowKey
 
 CHUNK_BYTES_MAX = 512 * 1024 - 64  # a part, its few other fields included, is at most 512 KiB
@@ -24,6 +26,7 @@ class FrameEffects:
     head: Head
     digests: Mapping[int, bytes]  # bucket -> packed entries
     last_sequences: Mapping[str, int]
+    periods: Mapping[PeriodKey, PoolState] = field(default_factory=dict)  # absolute, after the frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def _customer_record(customer_id: str, delta: CustomerDelta) -> dict[str, Any]:
         "first_seq": delta.first_seq,
         "last_seq": delta.last_seq,
         "rows": [_row_record(key, row) for key, row in delta.rows.items()],
-        "pools": [],
+        "pools": [state_fields(state) for _, state in sorted(delta.pools.items())],
     }
 
 
@@ -101,6 +104,7 @@ def effects_of_result(result: BatchResult) -> FrameEffects:
         result.head,
         {bucket_us: b"".join(entries) for bucket_us, entries in result.digests.items()},
         {customer_id: delta.last_seq for customer_id, delta in result.customers.items()},
+        result.periods,
     )
 
 
@@ -116,6 +120,11 @@ def effects_of_record(record: Mapping[str, Any]) -> FrameEffects:
         ),
         {block["bucket_us"]: block["packed"] for block in record["digests"]},
         {customer["customer_id"]: customer["last_seq"] for customer in record["customers"]},
+        {
+            (customer["customer_id"], pool["pool"], pool["start_us"]): state_of_fields(pool)
+            for customer in record["customers"]
+            for pool in customer["pools"]
+        },
     )
 
 

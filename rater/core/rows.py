@@ -1,6 +1,6 @@
 """Sums of rated events: the rows of a frame."""
 
-from pricing.rate import Rating
+from pricing.rate import PoolState, Rating
 
 BUCKET_US = 15 * 60 * 1_000_000  # every time zone's offset is a multiple of 15 minutes
 
@@ -29,17 +29,20 @@ class Row:
 
 
 class CustomerDelta:
-    """What one frame changed for one customer."""
+    """What one frame changed for one customer; `pools`: by pool and start of period, as they stand then."""
 
-    __slots__ = ("first_seq", "last_seq", "rows")
+    __slots__ = ("first_seq", "last_seq", "pools", "rows")
 
     def __init__(self, first_seq: int) -> None:
         self.first_seq = first_seq
         self.last_seq = first_seq
         self.rows: dict[RowKey, Row] = {}
+        self.pools: dict[tuple[str, int], PoolState] = {}
 
     def add(self, event_time_us: int, dimensions: tuple[str | None, ...], rating: Rating) -> None:
-        """Add one rated event to the row of its bucket, period, currencies and dimensions."""
+        """Add one rated event to the row of its bucket, period, currencies and dimensions; move its pools."""
+        for state in rating.pools_after:
+            self.pools[state.pool, state.start_us] = state
         cost, price = rating.cost, rating.price
         start_us, end_us = rating.service_period
         key = (

@@ -15,7 +15,7 @@ from rater.__main__ import assemble, topic_names
 from rater.adapters.assignment import OwnedPartition
 from rater.adapters.outputs import customer_outputs, frame_outputs, head_output
 from rater.adapters.rating import tools_for
-from rater.adapters.state import LogIdentity
+from rater.adapters.meta import LogIdentity
 from rater.core.batch import BatchResult, PartitionBatch, Record
 from rater.core.frames import effects_of_result
 from rater.service import Rater

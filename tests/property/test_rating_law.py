@@ -244,6 +244,11 @@ class Partition(RuleBasedStateMachine):
         assert self.owner.store is not None
         return self.owner.store.last_sequences
 
+    @property
+    def period(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - the store's own method
+        assert self.owner.store is not None
+        return self.owner.store.period
+
     def first_record(self, offset: int) -> bytes | None:
         return record_of(self.stream[offset], offset).value
 

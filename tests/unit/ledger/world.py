@@ -17,6 +17,8 @@ from typing import Any
 from ledger.core.amounts import Recomputed
 from ledger.core.findings import Findings
 from ledger.core.model import InputRecord, RatedRecord, RejectedRecord, content_digest, identity_digest
+from ledger.core.pools import PeriodKey
+from ledger.core.queries import QueriesWithoutRoot
 from ledger.core.state import InputEnds, StoredState
 from ledger.core.streams import Start, Walk, Whole, find_start
 from ledger.core.totals import Totals
@@ -53,6 +55,7 @@ def rating(seq: int) -> Json:
         "revision": 0,
         "correction_id": None,
         "book_version": 1,
+        "pools_before": [],
         "service_period": {"start_us": TIME_US, "end_us": TIME_US + 10**12},
         "cost": side | {"amount": "0.5"},
         "price": side | {"amount": "1.25"},
@@ -156,6 +159,10 @@ class World:
     findings: Findings = field(default_factory=Findings)
     totals: Totals = field(default_factory=Totals)
     broken: tuple[str, ...] = ()
+    periods: dict[PeriodKey, Json] = field(default_factory=dict)
+    computed: dict[int, Recomputed] = field(default_factory=dict)
+    """By offset, where a record is not of the common kind."""
+    queries: QueriesWithoutRoot = field(default_factory=QueriesWithoutRoot)
 
     def run(self) -> PartitionSummary:
         start = Start()
@@ -171,19 +178,22 @@ class World:
             rated=Walk(self.rated),
             rejected=Walk(self.rejected),
             inputs=HeldInputs(self.inputs, self.inputs_first),
-            state=StoredState(self.head, self.customers, self.broken),
+            state=StoredState(self.head, self.customers, self.broken, self.periods),
             ends={"events": InputEnds(self.inputs_first, self.inputs_end), "corrections": InputEnds(0, 0)},
             tail=lambda: self.tail,
             whole=self.whole,
             start=start,
         )
         tools = Tools(
-            recompute=lambda record: Recomputed(rating(record.rating["customer_seq"]), LEAVES),
+            recompute=lambda record: (
+                self.computed.get(record.offset) or Recomputed(rating(record.rating["customer_seq"]), LEAVES)
+            ),
             dimensions_of=lambda record, names: tuple(record[name] for name in names),
             decode_event=decode_event,
             partition_of=lambda customer: self.partition_of,
         )
-        return PartitionVerifier(0, logs, tools, self.findings, self.totals).run(lambda done: None)
+        verifier = PartitionVerifier(0, logs, tools, self.findings, self.totals, self.queries)
+        return verifier.run(lambda done: None)
 
     def found(self) -> Counter[str]:
         """How often each check found something."""

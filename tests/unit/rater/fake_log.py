@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from rocksdict import Cache
 
 from rater.adapters.log_reader import LogBounds, LogTopics, restore
-from rater.adapters.outputs import customer_outputs, frame_outputs, head_output
-from rater.adapters.state import LogIdentity, StateStore
+from rater.adapters.meta import LogIdentity
+from rater.adapters.outputs import customer_outputs, frame_outputs, head_output, period_outputs
+from rater.adapters.state import StateStore
 from rater.core.batch import BatchResult, Head
 from rater.core.frames import effects_of_result
 from runtime.kafka.reading import Record
@@ -39,11 +40,16 @@ class FakeLog:
     def bounds(self) -> LogBounds:
         return LogBounds(self.first["deltas"], self.end("deltas"), self.first["state"], self.end("state"))
 
-    def commit(self, result: BatchResult, *, at_us: int = NOW_US, log: LogIdentity = LOG) -> None:
+    def commit(
+        self, result: BatchResult, *, at_us: int = NOW_US, log: LogIdentity = LOG, states: bool = True
+    ) -> None:
+        """`states` is whether rater.state gets more than the head."""
         for output in frame_outputs("deltas", result, "p", "b"):
             self.put("deltas", None, output.value, at_us)
-        sequences = {name: it.last_seq for name, it in result.customers.items()}
+        sequences = {name: it.last_seq for name, it in result.customers.items()} if states else {}
         for output in customer_outputs("state", sequences, result.head.frame_no):
+            self.put("state", output.key, output.value, at_us)
+        for output in period_outputs("state", result.periods if states else {}, result.head.frame_no):
             self.put("state", output.key, output.value, at_us)
         self.put("state", *head_output("state", result.head, log)[1:], at_us)
 

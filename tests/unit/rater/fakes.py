@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pricing.rate import Rating, Side
+from pricing.rate import Pools, PoolState, Rating, Side
 from rater.core.batch import BatchResult, Event, Head, PartitionBatch, RatedEvent, Record, Tools
 from rater.core.frames import FrameEffects
 from rater.core.identity import Known, unpack_entries
 from rater.core.lateness import Windows
+from rater.core.periods import PeriodKey
 from rater.core.rejection import Reject
 
 SECOND_US = 1_000_000
@@ -56,7 +57,7 @@ def decode(value: bytes | None) -> Event:
     return decoded
 
 
-def rate(said: Event, value: bytes) -> RatedEvent:
+def rate(said: Event, value: bytes, pools: Pools) -> RatedEvent:
     if "bad" in said["usage"]:
         raise Reject("bad_quantity", "usage.bad", "no number")
     return RatedEvent(rating(), lambda sequence: value + b"#%d" % sequence)
@@ -80,6 +81,7 @@ class RamMemory:
         self.head = Head()
         self.digests: dict[bytes, Known] = {}
         self.sequences: dict[str, int] = {}
+        self.periods: dict[PeriodKey, PoolState] = {}
         self.values: dict[int, bytes | None] = {}
 
     def known(self, digests: Sequence[bytes], buckets: Sequence[int]) -> dict[bytes, Known]:
@@ -89,6 +91,9 @@ class RamMemory:
     def last_sequences(self, customer_ids: Sequence[str]) -> dict[str, int]:
         return {name: self.sequences[name] for name in customer_ids if name in self.sequences}
 
+    def period(self, key: PeriodKey) -> PoolState | None:
+        return self.periods.get(key)
+
     def first_record(self, offset: int) -> bytes | None:
         return self.values.get(offset)
 
@@ -96,6 +101,7 @@ class RamMemory:
         for packed in effects.digests.values():
             self.digests.update(unpack_entries(packed))
         self.sequences.update(effects.last_sequences)
+        self.periods.update(effects.periods)
         self.head = effects.head
 
 
@@ -123,4 +129,4 @@ def sequences(result: BatchResult) -> list[tuple[bytes, int]]:
     return [(key, int(value.rsplit(b"#", 1)[1])) for key, value in result.rated]
 
 
-Rate = Callable[[Event, bytes], RatedEvent]
+Rate = Callable[[Event, bytes, Pools], RatedEvent]

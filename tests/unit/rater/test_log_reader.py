@@ -203,7 +203,7 @@ def test_a_head_of_a_topic_that_was_deleted_and_made_anew_stops(
         log.follow(store)
 
 
-@pytest.mark.parametrize("key", [b"p/x", b"r/x", b"", b"x"])
+@pytest.mark.parametrize("key", [b"q/x", b"r/x", b"", b"x"])
 def test_a_key_that_this_version_does_not_write_stops(log: FakeLog, store: StateStore, key: bytes) -> None:
     log.put("state", key, b"", NOW_US)
     with pytest.raises(FrameError, match="a newer rater has run"):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rocksdict import Cache, Options, Rdict
 
-from rater.adapters.state import FORMAT, CustomerEntry, LogIdentity, Meta, StateStore
+from rater.adapters.meta import FORMAT, LogIdentity, Meta
+from rater.adapters.state import CustomerEntry, StateStore
 from rater.core.batch import Head
 from rater.core.frames import FrameEffects
 from rater.core.identity import Known, pack_entry
@@ -283,7 +284,7 @@ def test_activity_after_its_record_makes_a_customer_unrecorded_again(opened: Ope
 def test_records_read_back_never_lower_a_sequence(opened: Opener) -> None:
     store = opened()
     store.apply(effects(1, customers={"a": 5}), at_us=1)
-    store.apply_records({"a": (3, 9), "b": (2, 9)})
+    store.apply_records({"a": (3, 9), "b": (2, 9)}, {})
     assert store.last_sequences(["a", "b"]) == {"a": 5, "b": 2}
     assert [name for name, _ in store.unrecorded_since(2, 9)] == ["a"]
 
