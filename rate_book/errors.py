@@ -5,6 +5,7 @@ RateBookError                 base: the text names file or store, field, value a
 ├── ChangeTooSoonError        a change takes effect before the lead allows: date it later, or force it (1)
 ├── NoBookError               no version is stored, or none was ever confirmed: apply one, or wait (3)
 ├── StoreBrokenError          stored versions went back or changed: stop every rater and find out why (3)
+├── BookPollerError           the thread that confirms versions has ended by a bug: restart the process (3)
 ├── ImportRefusedError        a price list cannot be converted: install or correct the package (1)
 └── CallInvalidError          one call of `ratestream price` is not a call: field, value and rule (2)
 """
@@ -41,6 +42,12 @@ class NoBookError(RateBookError):
 
 class StoreBrokenError(RateBookError):
     """The stored versions contradict what was read from them before."""
+
+    exit_code = 3
+
+
+class BookPollerError(RateBookError):
+    """The thread that confirms versions is gone: what it confirmed grows old and nobody would tell."""
 
     exit_code = 3
 

@@ -18,7 +18,7 @@ import psycopg
 
 from pricing.compile import CompiledBook
 from pricing.errors import PricingError
-from rate_book.errors import NoBookError, RateBookError, StoreBrokenError
+from rate_book.errors import BookPollerError, NoBookError, RateBookError, StoreBrokenError
 from rate_book.store import NOTIFY_CHANNEL, check_newest, load_compiled
 from runtime.postgres import Connection, DatabaseError, connect
 
@@ -67,7 +67,8 @@ class BookPoller:
     """A thread that keeps the newest version at hand: it polls every `poll_s` and listens to NOTIFY.
 
     While PostgreSQL is away it keeps the last confirmation, tries again with a growing pause of at most
-    `poll_s`, and says why in `last_error`. It never takes a lower version than it had.
+    `poll_s`, and says why in `last_error`. It never takes a lower version than it had. An error that is none
+    of PostgreSQL, the store or the book ends it, and then whoever asks for the newest version is told.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class BookPoller:
         self._first_answer = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="book-poller", daemon=True)
+        self._failure: Exception | None = None
         self.last_error: str | None = None
         """Why the last check failed; None after one that succeeded."""
 
@@ -99,6 +101,17 @@ class BookPoller:
             self._thread.join()
 
     def newest(self) -> Confirmed:
+        """The last confirmation.
+
+        Raises:
+            NoBookError: there is none yet.
+            BookPollerError: the thread has ended, and nobody stopped it.
+        """
+        is_gone = self._thread.ident is not None and not self._thread.is_alive()
+        if self._failure is not None or (is_gone and not self._stopping.is_set()):
+            raise BookPollerError(
+                f"rate book: the thread that confirms versions has ended: {self._failure!r}"
+            ) from self._failure
         confirmed = self._confirmed
         if confirmed is None:
             raise NoBookError(
@@ -114,6 +127,15 @@ class BookPoller:
         return self.newest()
 
     def _run(self) -> None:
+        try:
+            self._poll()
+        except Exception as error:
+            self._failure = error
+            log.exception("rate book: the thread that confirms versions ends")
+        finally:
+            self._first_answer.set()  # nobody waits for an answer that cannot come
+
+    def _poll(self) -> None:
         pause_s = _BACKOFF_FIRST_S
         while not self._stopping.is_set():
             try:

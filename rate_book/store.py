@@ -1,23 +1,28 @@
 """The rate book in PostgreSQL: immutable versions in one order, and the lead that lets raters trust what
 they hold.
 
-apply, in one transaction:
-1. take the advisory lock exclusively (checks take it shared), so that no check is under way;
-2. read PostgreSQL's time: later than that of every check that found the older version newest;
-3. compare with the newest version: the same content and lead is no new version;
-4. refuse a change that takes effect before some rater's horizon may have passed (that time + the newest
+A version is stored as the root of a tree of parts (`rate_book.parts`); those stored before there were parts
+have their text. apply does first what is slow and takes no lock:
+1. check the book and make its parts; compare it with the newest version; store the parts that are missing: no
+   version names them yet, so nobody sees them;
+then in one transaction:
+2. take the advisory lock exclusively (checks take it shared), so that no check is under way;
+3. read PostgreSQL's time: later than that of every check that found the older version newest;
+4. if another version became the newest meanwhile, let go and compare again (the last try compares here);
+5. the same content and lead is no new version;
+6. refuse a change that takes effect before some rater's horizon may have passed (that time + the newest
    version's lead, and for each older version the time it was replaced + its lead), unless it is declared
    retroactive; the first version of an empty book may be in force at any instant;
-5. append, and notify at commit.
+7. append, and notify at commit.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from typing import cast
 
-from psycopg.errors import UndefinedTable
+from psycopg.errors import UndefinedColumn, UndefinedTable
 
 from pricing.cards import BookContent
 from pricing.compile import CompiledBook, compile_book
@@ -26,6 +31,9 @@ from rate_book.changes import Change, changes
 from rate_book.content import canonical_json, content_from_json, content_hash
 from rate_book.errors import ChangeTooSoonError, NoBookError, StoreBrokenError
 from rate_book.instants import format_from, moment
+from rate_book.part_store import put_parts
+from rate_book.parts import Packed, pack
+from rate_book.shelf import read_whole
 from runtime.postgres import RATE_BOOK_LOCK, Connection
 
 NOTIFY_CHANNEL = "ratestream_book"
@@ -33,6 +41,13 @@ BOOK_LEAD_US = 15 * 60 * 1_000_000
 """The default lead: how long before it takes effect a change must be applied."""
 
 _NOW_US = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+_HELD_US = """
+    select coalesce(max((extract(epoch from replaced_at) * 1000000)::bigint + lead_us), 0)
+    from (select lead_us, lead(recorded_at) over (order by version) as replaced_at from rate_book.versions) v
+"""
+"""Until when a rater may rely on an older version: it confirmed it just before the next was recorded, and
+relies on it by the lead that it records; shortening the lead takes nothing of that back.
+"""
 _TOUCHES_SHOWN = 5
 
 
@@ -75,39 +90,94 @@ def apply(
     author: str,
     lead_us: int = BOOK_LEAD_US,
     retroactive: bool = False,
+    dry_run: bool = False,
 ) -> Applied:
     """Make `content` the newest version and commit. The connection must not be inside a transaction.
+
+    With `dry_run` nothing is stored: the outcome, or the refusal, is what an apply at this moment would have.
 
     Raises:
         pricing.errors.BookError: the content does not compile; every fault is named.
         ChangeTooSoonError: something would take effect before the lead allows, and `retroactive` was not
         given.
     """
-    text = canonical_json(content)
-    hashed = content_hash(text)
-    compile_book(content, 0, hashed)
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (RATE_BOOK_LOCK,))
-        now_us = _integer(connection, f"select {_NOW_US}")
-        known = versions(connection)
-        newest = known[:1]
-        if newest and newest[0].content_hash == hashed and newest[0].lead_us == lead_us:
-            return Applied(newest[0], is_new=False)
-        before = load_version(connection, newest[0].version) if newest else BookContent()
-        touched = changes(before, content)
-        if newest and not retroactive:
-            _check_lead(touched, _required_us(now_us, known))
-        stored = StoredVersion(
-            version=newest[0].version + 1 if newest else 1,
-            content_hash=hashed,
-            author=author,
-            recorded_us=now_us,
-            lead_us=lead_us,
-            in_force_us=touched[0].from_us if touched else now_us,
-            retroactive=retroactive,
-            touches=touched,
-        )
-        _append(connection, stored, text)
+    compile_book(content, 0, "")
+    packed = pack(content)
+    draft = _Draft(content, packed, author, lead_us, retroactive=retroactive)
+    compared = _compare(connection, draft)
+    early = _version_after(connection, compared, draft)
+    if dry_run:
+        return early
+    if early.is_new:
+        put_parts(connection, packed.bodies)
+    for last in (False, False, True):
+        with connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(%s)", (RATE_BOOK_LOCK,))
+            is_newest = _newest(connection) == compared.newest
+            if is_newest or last:
+                if not is_newest:
+                    compared = _compare(connection, draft)
+                outcome = _version_after(connection, compared, draft)
+                if outcome.is_new:
+                    if not early.is_new:
+                        put_parts(connection, packed.bodies)
+                    _append(connection, outcome.stored, packed.root)
+                return outcome
+        compared = _compare(connection, draft)
+    raise AssertionError("the last try returns")
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What shall become a version."""
+
+    content: BookContent
+    packed: Packed
+    author: str
+    lead_us: int
+    retroactive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A draft beside the version that was the newest: the same, or what it changes."""
+
+    newest: StoredVersion | None
+    is_same: bool
+    touched: tuple[Change, ...]
+
+
+def _compare(connection: Connection, draft: _Draft) -> _Compared:
+    newest = _newest(connection)
+    if newest is None:
+        return _Compared(None, is_same=False, touched=changes(BookContent(), draft.content))
+    kept = _kept(connection, newest.version)
+    same = kept.root == draft.packed.root or kept.text == _text_if(kept, draft.content)
+    if same:
+        return _Compared(newest, is_same=True, touched=())
+    before = _content(connection, kept, draft.packed)
+    return _Compared(newest, is_same=False, touched=changes(before, draft.content))
+
+
+def _version_after(connection: Connection, compared: _Compared, draft: _Draft) -> Applied:
+    """The version that the draft becomes now; or the newest, which has the same content and lead."""
+    newest, touched = compared.newest, compared.touched
+    now_us = _integer(connection, f"select {_NOW_US}")
+    if newest is not None:
+        if compared.is_same and newest.lead_us == draft.lead_us:
+            return Applied(newest, is_new=False)
+        if not draft.retroactive:
+            _check_lead(touched, max(now_us + newest.lead_us, _integer(connection, _HELD_US)))
+    stored = StoredVersion(
+        version=newest.version + 1 if newest else 1,
+        content_hash=draft.packed.root.hex(),
+        author=draft.author,
+        recorded_us=now_us,
+        lead_us=draft.lead_us,
+        in_force_us=touched[0].from_us if touched else now_us,
+        retroactive=draft.retroactive,
+        touches=touched,
+    )
     return Applied(stored, is_new=True)
 
 
@@ -147,20 +217,15 @@ def load_version(connection: Connection, version: int) -> BookContent:
     """The content of a version. Raises NoBookError where there is none, StoreBrokenError where its hash is
     not.
     """
-    return _content(*_text(connection, version), version)
+    return _content(connection, _kept(connection, version))
 
 
 def load_compiled(connection: Connection, version: int) -> CompiledBook:
     """A version ready to rate with; compiled once per process. Raises as `load_version`."""
-    row = connection.execute(
-        "select content_hash from rate_book.versions where version = %s", (version,)
-    ).fetchone()
-    if row is None:
-        raise NoBookError(f"rate book: version {version} is not stored")
-    hashed = str(row[0])
-    held = _compiled(version, hashed)
+    kept = _kept(connection, version)
+    held = _compiled(version, kept.content_hash)
     if held.book is None:
-        held.book = compile_book(load_version(connection, version), version, hashed)
+        held.book = compile_book(_content(connection, kept), version, kept.content_hash)
     return held.book
 
 
@@ -175,14 +240,52 @@ def _compiled(version: int, hashed: str) -> _Held:  # noqa: ARG001 - the argumen
     return _Held()
 
 
-def _required_us(now_us: int, known: Sequence[StoredVersion]) -> int:
-    """From when on a change may take effect: after every horizon that some rater may still hold.
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """How a version is stored: as a root, or as its text."""
 
-    A rater that confirmed version k just before version k + 1 was recorded relies on k, by the lead that k
-    records, until then; shortening the lead takes nothing of that back. `known` is newest first.
-    """
-    held = [newer.recorded_us + older.lead_us for newer, older in pairwise(known)]
-    return max([now_us + known[0].lead_us, *held])
+    version: int
+    content_hash: str
+    text: str | None
+    root: bytes | None
+
+
+def _kept(connection: Connection, version: int) -> _Kept:
+    query = "select content_hash, content, {} from rate_book.versions where version = %s"
+    try:
+        with connection.transaction():
+            row = connection.execute(query.format("root").encode(), (version,)).fetchone()
+    except UndefinedTable:
+        row = None
+    except UndefinedColumn:  # before the migration that brought parts
+        with connection.transaction():
+            row = connection.execute(query.format("null").encode(), (version,)).fetchone()
+    if row is None:
+        raise NoBookError(f"rate book: version {version} is not stored")
+    hashed, text, root = row
+    return _Kept(version, str(hashed), cast("str | None", text), cast("bytes | None", root))
+
+
+def _content(connection: Connection, kept: _Kept, packed: Packed | None = None) -> BookContent:
+    """The whole content; cards that `packed` has the same are taken from there."""
+    if kept.root is not None:
+        if kept.root.hex() != kept.content_hash:
+            raise StoreBrokenError(f"rate book: version {kept.version}: its root is not {kept.content_hash}")
+        return read_whole(connection, kept.root, packed.cards if packed else None)
+    if kept.text is None or content_hash(kept.text) != kept.content_hash:
+        raise StoreBrokenError(
+            f"rate book: version {kept.version}: its content does not have the hash {kept.content_hash}"
+        )
+    return content_from_json(kept.text, f"rate book version {kept.version}")
+
+
+def _text_if(kept: _Kept, content: BookContent) -> str:
+    """The content as text where the version is kept so; else nothing that a version could be."""
+    return canonical_json(content) if kept.text is not None else ""
+
+
+def _newest(connection: Connection) -> StoredVersion | None:
+    return next(iter(versions(connection, 1)), None)
 
 
 def _check_lead(touched: Sequence[Change], required_us: int) -> None:
@@ -202,14 +305,14 @@ def _check_lead(touched: Sequence[Change], required_us: int) -> None:
     )
 
 
-def _append(connection: Connection, stored: StoredVersion, text: str) -> None:
+def _append(connection: Connection, stored: StoredVersion, root: bytes) -> None:
     touches = json.dumps([{"what": change.what, "from_us": change.from_us} for change in stored.touches])
     connection.execute(
-        "insert into rate_book.versions (version, content, content_hash, author, recorded_at, lead_us,"
+        "insert into rate_book.versions (version, root, content_hash, author, recorded_at, lead_us,"
         " in_force_us, retroactive, touches) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             stored.version,
-            text,
+            root,
             stored.content_hash,
             stored.author,
             moment(stored.recorded_us),
@@ -236,23 +339,9 @@ def _stored(row: Sequence[object]) -> StoredVersion:
     )
 
 
-def _text(connection: Connection, version: int) -> tuple[str, str]:
-    row = connection.execute(
-        "select content, content_hash from rate_book.versions where version = %s", (version,)
-    ).fetchone()
-    if row is None:
-        raise NoBookError(f"rate book: version {version} is not stored")
-    return str(row[0]), str(row[1])
-
-
-def _content(text: str, hashed: str, version: int) -> BookContent:
-    if content_hash(text) != hashed:
-        raise StoreBrokenError(f"rate book: version {version}: its content does not have the hash {hashed}")
-    return content_from_json(text, f"rate book version {version}")
-
-
 def _integer(connection: Connection, query: str) -> int:
-    row = connection.execute(query.encode()).fetchone()
+    with connection.transaction():
+        row = connection.execute(query.encode()).fetchone()
     if row is None:
         raise StoreBrokenError(f"PostgreSQL gave no row for: {query}")
     return int(str(row[0]))

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from ledger.core.model import content_digest, identity_digest
 from pricing.compile import compile_book
 from pricing.rate import rate
-from rate_book.content import canonical_json, content_hash
+from rate_book.parts import book_hash
 from rate_book.translate import call_of_event, rating_record
 from schemas import topics
 from schemas.codec import CODEC
@@ -112,7 +112,7 @@ class ByHand:
     """
 
     def __init__(self, *, book_version: int = 1, **event: Any) -> None:
-        book = compile_book(BOOK, book_version, content_hash(canonical_json(BOOK)))
+        book = compile_book(BOOK, book_version, book_hash(BOOK))
         self.event = whole(usage_event(1, 1, event_time_us=TIME_US) | event)
         self.value = CODEC.encode("UsageEvent", self.event)
         self.rating = rating_record(rate(book, call_of_event(self.event)), book, customer_seq=1)
