@@ -1,40 +1,10 @@
-"""From a card version and a call's context to the cell that prices it, laid out step by step."""
+"""A cell of a card version laid out step by step: the rates below the first threshold and beyond each."""
 
 from collections.abc import Iterable, Mapping
 
-from pricing.cards import ALL, CardVersion, Cell, Operator, Rate, Variant
-from pricing.compiled import CompiledRate, Context, compile_rate
+from pricing.cards import ALL, Cell, Operator, Rate
+from pricing.compiled import CompiledRate, compile_rate
 from pricing.money import format_atto, parse_decimal
-
-
-def choose_cell(
-    version: CardVersion, context: Context, ignored: frozenset[str]
-) -> tuple[Variant | str | None, str]:
-    """The variant for exactly this context, None for the base cell, or the reason why there is none; and in
-    words.
-    """
-    said = dict(context)
-    known = {key.key: key for key in version.context}
-    strange = sorted(key for key in said if key not in known and key not in ignored)
-    if strange:
-        return f"context key {strange[0]} (value {said[strange[0]]}) is unknown", ""
-    beside: list[tuple[str, str]] = []
-    for name in sorted(known):
-        key = known[name]
-        value = said.get(name, key.default)
-        if value is None:
-            return f"the context must name {name}", ""
-        if value not in key.values:
-            return f"value {value} of context key {name} is unknown", ""
-        if value != key.default:
-            beside.append((name, value))
-    if not beside:
-        return None, "standard context"
-    words = ", ".join(f"{name}={value}" for name, value in beside)
-    for variant in version.variants:
-        if frozenset(variant.when) == frozenset(beside):
-            return variant, words
-    return f"no prices for the context {words}", ""
 
 
 class Steps:

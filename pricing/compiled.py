@@ -1,27 +1,24 @@
-"""The compiled form of cards: look-ups and integers only, everything constant about a line made once.
+"""The compiled form of prices: templates of lines, plans for a side, and what a price that is more than rate
+x quantity reads of a call.
 
 Memoised look-ups are bounded and hold only what the key determines, so they change how long an answer takes
 and never the answer.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Protocol
 
-from pricing.cards import ALL, Operator, Rate
-from pricing.meters import COUNTED_PER_EVENT, MeterRegistry
-from pricing.money import format_atto, parse_decimal
-from pricing.split import SplitPlan
+from pricing.cards import Rate
+from pricing.errors import UsageError
+from pricing.money import LIMIT, format_atto, parse_decimal
+from pricing.quantity import QuantityRule
 
 Kind = Literal["cost", "price"]
 Status = Literal["priced", "partial", "unpriced", "included"]
 """`included`: no amount, because the query that the call belongs to pays for it."""
 Context = tuple[tuple[str, str], ...]
-_T = TypeVar("_T")
-
-_PLANS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,23 +44,134 @@ class LineTemplate:
     denominator: int = 1
 
 
-class CompiledRate(NamedTuple):
-    """A rate ready to multiply with, and where it is from (empty: the cell itself)."""
+class Side(NamedTuple):
+    """The sum of one side's lines. What has no amount has None, never 0.
 
-    rate: str
-    per: str
-    numerator: int
-    denominator: int
-    origin: str
+    Leaves of quantity 0 owe nothing at any rate, so they do not count: `priced` when every other leaf has a
+    rate or is paid for by the query, `included` when the query pays for all of them, `unpriced` when none has
+    a rate and one ought to, else `partial` with the amount of those that have.
+    """
+
+    status: Status
+    amount_atto: int | None
+    currency: str | None
 
 
-def compile_rate(rate: Rate, origin: str = "") -> CompiledRate:
-    atto = parse_decimal(rate.rate, "rate")
-    per_atto = parse_decimal(rate.per, "per")
-    divisor = gcd(atto, per_atto)
-    return CompiledRate(
-        format_atto(atto), format_atto(per_atto), atto // divisor, per_atto // divisor, origin
-    )
+UNPRICED = Side("unpriced", None, None)
+
+
+class Line(NamedTuple):
+    """One leaf's cost or price. All but quantity and amount stands in `template`, one object for all lines
+    alike.
+
+    `billed_atto` is the quantity that the amount is for where a rule rounds it up; None: as counted.
+    """
+
+    template: LineTemplate
+    quantity_atto: int
+    amount_atto: int | None
+    billed_atto: int | None = None
+
+    @property
+    def side(self) -> Kind:
+        return self.template.side
+
+    @property
+    def meter(self) -> str:
+        return self.template.meter
+
+    @property
+    def rate(self) -> str | None:
+        """The price of `per` units, a plain decimal."""
+        return self.template.rate
+
+    @property
+    def per(self) -> str | None:
+        return self.template.per
+
+    @property
+    def currency(self) -> str | None:
+        return self.template.currency
+
+    @property
+    def card(self) -> str | None:
+        return self.template.card
+
+    @property
+    def version(self) -> str | None:
+        """The instant from which the card's prices hold; None: since ever, or no card."""
+        return self.template.version
+
+    @property
+    def status(self) -> Status:
+        return self.template.status
+
+    @property
+    def explain(self) -> str:
+        return self.template.explain
+
+
+class PoolState(NamedTuple):
+    """Quantity and amount of a customer's pool in the period [start_us, end_us), before or after a call."""
+
+    pool: str
+    start_us: int
+    end_us: int
+    quantity_atto: int
+    amount_atto: int
+    currency: str
+
+
+Pools = Callable[[str, int], tuple[int, int]]
+"""(pool, start of its period in microseconds) -> quantity and amount so far, in atto."""
+
+
+class Env(NamedTuple):
+    """What special prices read of one call, beside its leaves.
+
+    `cost` is the other side's lines; `period` the billing period at the time of the event in which a price
+    card's pools count; `before` and `after` the pools touched so far, by pool and start.
+    """
+
+    context: Mapping[str, str]
+    at_us: int
+    stated: tuple[int, str] | None
+    cost: Sequence[Line]
+    pools: Pools
+    period: Callable[[str, int], tuple[int, int]]
+    before: dict[tuple[str, int], PoolState]
+    after: dict[tuple[str, int], PoolState]
+
+
+class Pricer(Protocol):
+    """Prices one leaf that is not simply rate x quantity."""
+
+    def add(self, lines: list[Line], quantity_atto: int, env: Env) -> Status | None:
+        """Appends the leaf's lines and tells their status; None: something else prices it."""
+        ...
+
+
+class WholeCall(Protocol):
+    """Prices what a call costs as a whole, or adds to it."""
+
+    def add(self, lines: list[Line], env: Env) -> set[Status]:
+        """Appends lines and tells their statuses."""
+        ...
+
+
+class Special(NamedTuple):
+    """What is not rate x quantity on one side.
+
+    `leaves` prices the leaf at each position (None: by its template). The first of `waived` whose positions
+    hold no quantity makes all of them cost nothing. `whole` comes instead of the leaves, `rest` after them.
+    `minimum` is the least amount, and its line.
+    """
+
+    leaves: tuple[Pricer | None, ...]
+    waived: tuple[tuple[tuple[int, ...], tuple[LineTemplate, ...]], ...]
+    whole: WholeCall | None
+    rest: WholeCall | None
+    minimum: tuple[int, LineTemplate] | None
 
 
 class LinePlan(NamedTuple):
@@ -75,6 +183,37 @@ class LinePlan(NamedTuple):
     per_event: int
     all_priced: bool
     currency: str | None
+    special: Special | None = None
+
+
+class CompiledRate(NamedTuple):
+    """A rate ready to multiply with, and where it is from (empty: the cell itself).
+
+    With a `pool` the pool's prices hold and the rate means nothing.
+    """
+
+    rate: str
+    per: str
+    numerator: int
+    denominator: int
+    origin: str
+    rule: QuantityRule | None = None
+    pool: str | None = None
+
+
+def compile_rate(rate: Rate, origin: str = "") -> CompiledRate:
+    atto = parse_decimal(rate.rate, "rate") if rate.pool is None else 0
+    per_atto = parse_decimal(rate.per, "per")
+    divisor = gcd(atto, per_atto)
+    return CompiledRate(
+        format_atto(atto),
+        format_atto(per_atto),
+        atto // divisor,
+        per_atto // divisor,
+        origin,
+        QuantityRule.of(rate),
+        rate.pool,
+    )
 
 
 class CellName(NamedTuple):
@@ -87,164 +226,33 @@ class CellName(NamedTuple):
     who: str
     because: str
 
-
-class CompiledCell:
-    """The rates of one card version in one context at one threshold step; or, `reason` given, why there are
-    none.
-    """
-
-    __slots__ = ("_at_whole_rate", "_name", "_plans", "_rates", "_registry", "_templates", "reason")
-
-    def __init__(
-        self,
-        name: CellName,
-        registry: MeterRegistry,
-        rates: Mapping[str, CompiledRate],
-        at_whole_rate: frozenset[str] = frozenset(),
-        reason: str = "",
-    ) -> None:
-        self.reason = reason
-        self._name = name
-        self._registry = registry
-        self._rates = rates
-        self._at_whole_rate = at_whole_rate
-        self._templates: dict[str, LineTemplate] = {}
-        self._plans: dict[tuple[str, ...], LinePlan] = {}
-
-    def plan(self, meters: tuple[str, ...]) -> LinePlan:
-        """The lines for these leaves, in their order, then the rates counted once per event."""
-        found = self._plans.get(meters)
-        return found if found is not None else self._make_plan(meters)
-
-    def _make_plan(self, meters: tuple[str, ...]) -> LinePlan:
-        once = [meter for meter in COUNTED_PER_EVENT if meter in self._rates and meter not in meters]
-        templates = tuple(self._template(meter) for meter in (*meters, *once))
-        all_priced = not self.reason and all(template.rate is not None for template in templates)
-        plan = LinePlan(
-            templates,
-            tuple(template.numerator for template in templates),
-            tuple(template.denominator for template in templates),
-            len(once),
-            all_priced,
-            None if self.reason else self._name.currency,
-        )
-        if len(self._plans) >= _PLANS_MAX:
-            self._plans.clear()
-        self._plans[meters] = plan
-        return plan
-
-    def _template(self, meter: str) -> LineTemplate:
-        template = self._templates.get(meter)
-        if template is None:
-            template = self._make_template(meter)
-            if meter in self._registry:  # unknown names are without end
-                self._templates[meter] = template
-        return template
-
-    def _make_template(self, meter: str) -> LineTemplate:
-        if self.reason:
-            return self._unpriced(meter, self.reason)
-        own = self._rates.get(meter)
-        if own is not None:
-            return self._priced(meter, own, "its own rate")
-        wholes = self._registry.nearest(meter, self._rates) if self._may_use_whole_rate(meter) else ()
-        rates = [self._rates[whole] for whole in wholes]
-        if len({(rate.numerator, rate.denominator) for rate in rates}) == 1:
-            return self._priced(meter, rates[0], f"the rate of {wholes[0]}, having none of its own")
-        if meter not in self._registry:
-            why = f"meter {meter} is unknown"
-        elif wholes:
-            why = f"{meter} has no rate and those of {' and '.join(wholes)} differ"
-        else:
-            why = f"{meter} has no rate"
-        return self._unpriced(meter, f"{self._name.who}: {why}; {self._name.because}")
-
-    def _may_use_whole_rate(self, meter: str) -> bool:
-        return ALL in self._at_whole_rate or meter in self._at_whole_rate
-
-    def _priced(self, meter: str, rate: CompiledRate, whose: str) -> LineTemplate:
-        name = self._name
-        origin = f", {rate.origin}" if rate.origin else ""
+    def priced(self, meter: str, words: str, rate: CompiledRate | None = None) -> LineTemplate:
+        """A line with an amount; without a rate the amount follows from other lines."""
         return LineTemplate(
-            side=name.side,
+            side=self.side,
             meter=meter,
             status="priced",
-            explain=f"{name.who}: {meter} at {whose}{origin}; {name.because}",
-            rate=rate.rate,
-            per=rate.per,
-            currency=name.currency,
-            card=name.card,
-            version=name.version,
-            numerator=rate.numerator,
-            denominator=rate.denominator,
+            explain=f"{self.who}: {words}; {self.because}",
+            rate=rate.rate if rate is not None else None,
+            per=rate.per if rate is not None else None,
+            currency=self.currency,
+            card=self.card,
+            version=self.version,
+            numerator=rate.numerator if rate is not None else 0,
+            denominator=rate.denominator if rate is not None else 1,
         )
 
-    def _unpriced(self, meter: str, explain: str) -> LineTemplate:
-        name = self._name
-        return LineTemplate(name.side, meter, "unpriced", explain, card=name.card, version=name.version)
+    def unpriced(self, meter: str, why: str, status: Status = "unpriced") -> LineTemplate:
+        """A line without an amount, which says why."""
+        explain = f"{self.who}: {why}; {self.because}"
+        return LineTemplate(self.side, meter, status, explain, card=self.card, version=self.version)
 
 
-class Ladder:
-    """The cells of one context: below the first start, then from each start on."""
-
-    __slots__ = ("_bisect", "_starts", "cells", "selector")
-
-    def __init__(
-        self,
-        cells: tuple[CompiledCell, ...],
-        selector: str | None = None,
-        operator: Operator = "gt",
-        starts: tuple[int, ...] = (),
-    ) -> None:
-        self.cells = cells
-        self.selector = selector
-        self._starts = starts
-        # gt: a total equal to a start is still below it; gte: it has reached it.
-        self._bisect = bisect_left if operator == "gt" else bisect_right
-
-    def cell(self, plan: SplitPlan, leaves: Sequence[int]) -> CompiledCell:
-        """The cell for the whole request, by the selector's inclusive total."""
-        if self.selector is None:
-            return self.cells[0]
-        total = 0
-        for position in plan.positions_in(self.selector):
-            total += leaves[position]
-        return self.cells[self._bisect(self._starts, total)]
+def overflow(side: Kind, amount_atto: int) -> UsageError:
+    """The error for an amount that the wire cannot hold."""
+    rule = "an amount has at most 20 digits before the point"
+    return UsageError("amount_overflow", side, format_atto(amount_atto), rule)
 
 
-class Timeline(Generic[_T]):
-    """A value for every instant: slots[i] holds from bounds[i - 1] until bounds[i]."""
-
-    __slots__ = ("_bounds", "_slots")
-
-    def __init__(self, bounds: tuple[int, ...], slots: tuple[_T, ...]) -> None:
-        self._bounds = bounds
-        self._slots = slots
-
-    def at(self, instant_us: int) -> _T:
-        return self._slots[bisect_right(self._bounds, instant_us)]
-
-
-def fill_timeline(
-    spans: Iterable[tuple[int | None, int | None, _T]], gap: Callable[[int | None, int | None], _T]
-) -> Timeline[_T]:
-    """A timeline from spans [from, to) that do not overlap; None is without end.
-
-    `gap(after, before)` makes what holds where no span does.
-    """
-    bounds: list[int] = []
-    slots: list[_T] = []
-    end: int | None = None
-    open_ended = False
-    for start, until, value in sorted(spans, key=lambda span: (span[0] is not None, span[0] or 0)):
-        if start is not None and (not slots or end != start):
-            slots.append(gap(end, start))
-            bounds += [start] if end is None else [end, start]
-        elif start is not None:
-            bounds.append(start)
-        slots.append(value)
-        end, open_ended = until, until is None
-    if not open_ended:
-        slots.append(gap(end, None))
-        bounds += [end] if end is not None else []
-    return Timeline(tuple(bounds), tuple(slots))
+def fits(amount_atto: int) -> bool:
+    return -LIMIT < amount_atto < LIMIT

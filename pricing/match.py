@@ -27,6 +27,12 @@ class CardIndex:
             for provider, found in prefixes.items()
         }
 
+    def find_exact(self, provider: str, model: str) -> RateCard | None:
+        """The card that names the model itself, or None."""
+        name = model.lower()
+        found = self._exact.get((provider.lower(), name))
+        return found if found is not None else self._exact.get((None, name))
+
     def find(self, provider: str, model: str) -> RateCard | None:
         """The card, or None where no card is for this model."""
         name = model.lower()

@@ -5,15 +5,28 @@ meters after them by name, then what the card counts once per event. The same ca
 gives the same rating.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import mul
 from typing import NamedTuple
 
 from pricing.compile import CompiledBook
-from pricing.compiled import Kind, LinePlan, LineTemplate, Status
-from pricing.errors import UsageError
+from pricing.compiled import (
+    UNPRICED,
+    Env,
+    Line,
+    LinePlan,
+    Pools,
+    PoolState,
+    Side,
+    overflow,
+)
 from pricing.instants import calendar_month
-from pricing.money import ATTO, LIMIT, format_atto, round_half_even
+from pricing.money import ATTO, LIMIT, round_half_even
+from pricing.special import special_side
+
+__all__ = ["Call", "Line", "PoolBefore", "PoolState", "Pools", "Rating", "Side", "no_pools", "rate"]
+
+PoolBefore = PoolState
 
 
 class Call(NamedTuple):
@@ -34,85 +47,6 @@ class Call(NamedTuple):
     stated_cost: tuple[int, str] | None = None
 
 
-class Side(NamedTuple):
-    """The sum of one side's lines. What has no amount has None, never 0.
-
-    Leaves of quantity 0 owe nothing at any rate, so they do not count: `priced` when every other leaf has a
-    rate, `unpriced` when none has, else `partial` with the amount of those that have.
-    """
-
-    status: Status
-    amount_atto: int | None
-    currency: str | None
-
-
-class Line(NamedTuple):
-    """One leaf's cost or price. All but quantity and amount stands in `template`, one object for all lines
-    alike.
-
-    `billed_atto` is the quantity that the amount is for where a rule rounds it up; None: as counted.
-    """
-
-    template: LineTemplate
-    quantity_atto: int
-    amount_atto: int | None
-    billed_atto: int | None = None
-
-    @property
-    def side(self) -> Kind:
-        return self.template.side
-
-    @property
-    def meter(self) -> str:
-        return self.template.meter
-
-    @property
-    def rate(self) -> str | None:
-        """The price of `per` units, a plain decimal."""
-        return self.template.rate
-
-    @property
-    def per(self) -> str | None:
-        return self.template.per
-
-    @property
-    def currency(self) -> str | None:
-        return self.template.currency
-
-    @property
-    def card(self) -> str | None:
-        return self.template.card
-
-    @property
-    def version(self) -> str | None:
-        """The instant from which the card's prices hold; None: since ever, or no card."""
-        return self.template.version
-
-    @property
-    def status(self) -> Status:
-        return self.template.status
-
-    @property
-    def explain(self) -> str:
-        return self.template.explain
-
-
-class PoolState(NamedTuple):
-    """Quantity and amount of a customer's pool in the period [start_us, end_us), before or after a call."""
-
-    pool: str
-    start_us: int
-    end_us: int
-    quantity_atto: int
-    amount_atto: int
-    currency: str
-
-
-PoolBefore = PoolState
-Pools = Callable[[str, int], tuple[int, int]]
-"""(pool, start of its period in microseconds) -> quantity and amount so far, in atto."""
-
-
 class Rating(NamedTuple):
     """The result of rate(); `leaves` are the disjoint quantities, `service_period` is [start_us, end_us).
 
@@ -128,15 +62,12 @@ class Rating(NamedTuple):
     pools_after: tuple[PoolState, ...] = ()
 
 
-_UNPRICED = Side("unpriced", None, None)
-
-
 def no_pools(_pool: str, _start_us: int) -> tuple[int, int]:
     """The state of every pool in which nothing has happened yet."""
     return 0, 0
 
 
-def rate(book: CompiledBook, call: Call, pools: Pools = no_pools) -> Rating:  # noqa: ARG001 - pools come next
+def rate(book: CompiledBook, call: Call, pools: Pools = no_pools) -> Rating:
     """Rate one call.
 
     `pools` is asked for the pools that price the call, and for no other.
@@ -145,35 +76,59 @@ def rate(book: CompiledBook, call: Call, pools: Pools = no_pools) -> Rating:  # 
         UsageError: bad_quantity, impossible_counts or amount_overflow: the event is to be rejected.
         ValueError: unknown semantics, or an instant outside the years 1 to 9999.
     """
-    customer, provider, model, at_us, usage, semantics, said, _stated = call
+    customer, provider, model, at_us, usage, semantics, said, stated = call
     plan, leaves = book.splitter.split(semantics, usage)
     context = tuple(said.items()) if said else ()
-    cell = book.cost_ladder(provider, model, context, at_us).cell(plan, leaves)
-    cost, lines = _side(cell.plan(plan.meters), leaves)
-    price = _UNPRICED
+    lines_plan = book.cost_ladder(provider, model, context, at_us).cell(plan, leaves).plan(plan.meters)
+    if lines_plan.special is None:
+        cost, lines = _side(lines_plan, leaves)
+    else:
+        env = Env(said, at_us, stated, (), pools, _no_period, {}, {})
+        cost, lines = special_side(lines_plan, lines_plan.special, leaves, env)
+    price, period = UNPRICED, None
+    before: tuple[PoolState, ...] = ()
+    after: tuple[PoolState, ...] = ()
     if customer is not None:
-        cell = book.price_ladder(customer, provider, model, context, at_us).cell(plan, leaves)
-        price, priced = _side(cell.plan(plan.meters), leaves)
+        term = book.term(customer, at_us)
+        if term is None:
+            ladder = book.unassigned
+        else:
+            ladder = term.contract.cards.timeline(provider, model, context).at(at_us)
+            period = term.service_period(at_us)
+        lines_plan = ladder.cell(plan, leaves).plan(plan.meters)
+        if lines_plan.special is None:
+            price, priced = _side(lines_plan, leaves)
+        else:
+            pool_period = _no_period if term is None else term.pool_period
+            env = Env(said, at_us, stated, lines, pools, pool_period, {}, {})
+            price, priced = special_side(lines_plan, lines_plan.special, leaves, env)
+            before, after = tuple(env.before.values()), tuple(env.after.values())
         lines += priced
     return Rating(
         cost,
         price,
         tuple(lines),
         tuple(zip(plan.meters, leaves, strict=True)),
-        calendar_month(at_us),
+        period or calendar_month(at_us),
+        before,
+        after,
     )
+
+
+def _no_period(pool: str, _at_us: int) -> tuple[int, int]:
+    raise ValueError(f"pool {pool}: only a contract has periods")
 
 
 def _side(plan: LinePlan, leaves: list[int]) -> tuple[Side, list[Line]]:
     if not plan.templates:
-        return _UNPRICED, []  # nothing was reported, which is not the same as nothing
+        return UNPRICED, []  # nothing was reported, which is not the same as nothing
     quantities = leaves + [ATTO] * plan.per_event if plan.per_event else leaves
     if not plan.all_priced:
         return _partial_side(plan, quantities)
     amounts = list(map(round_half_even, map(mul, quantities, plan.numerators), plan.denominators))
     total = sum(amounts)
     if total >= LIMIT:
-        raise _overflow(plan, total)
+        raise overflow(plan.templates[0].side, total)
     return Side("priced", total, plan.currency), list(map(Line, plan.templates, quantities, amounts))
 
 
@@ -191,14 +146,7 @@ def _partial_side(plan: LinePlan, quantities: Sequence[int]) -> tuple[Side, list
             total += amount
         lines.append(Line(template, quantity, amount))
     if total >= LIMIT:
-        raise _overflow(plan, total)
+        raise overflow(plan.templates[0].side, total)
     if plan.currency is None or (unpriced and not priced):
-        return _UNPRICED, lines
+        return UNPRICED, lines
     return Side("partial" if unpriced else "priced", total, plan.currency), lines
-
-
-def _overflow(plan: LinePlan, total: int) -> UsageError:
-    side = plan.templates[0].side
-    return UsageError(
-        "amount_overflow", side, format_atto(total), "an amount has at most 20 digits before the point"
-    )
