@@ -8,6 +8,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from ledger.core.queries import QueriesWithoutRoot
 from ledger.core.report import Report
 from ledger.service import verify as verify_books
 from ledger.settings import LedgerSettings
@@ -38,6 +39,8 @@ _MEANING = {
     "open_transaction": "a transaction stays open: its records are not visible",
     "order": "a customer's sequences do not follow the order of its events",
     "partition": "a frame stands on another partition than it names",
+    "pool_chain": "a record's period quantities are not those that the customer's record before it left",
+    "pools": "a frame's period quantities are not those that its records lead to",
     "position": "the broker no longer holds the position at which the rater would go on",
     "range_gap": "input ranges of frames do not follow each other",
     "rated_again": "rated records of an older frame stand again in usage.rated",
@@ -95,6 +98,7 @@ def describe(report: Report) -> str:
     """The report as text: the verdict first, then what to look at."""
     facts = report.as_json()
     lines = [_verdict(report), "", *_counts(facts)]
+    lines += _queries(report.queries)
     lines += [f"note: partition {p.partition}: {note}" for p in report.partitions for note in p.notes]
     if not report.verified:
         lines += ["", *_findings(report)]
@@ -128,6 +132,21 @@ def _counts(facts: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{side:<12}{amounts:>14}" + (f"   and {unpriced:,} events not fully priced" if unpriced else "")
         )
+    return lines
+
+
+def _queries(queries: QueriesWithoutRoot) -> list[str]:
+    """No finding: the root may still come."""
+    if not queries.count:
+        return []
+    about = "" if queries.exact else "about "
+    count = f"{about}{queries.count:,}"
+    lines = [f"queries     {count} have included calls, but no root event an hour after the last one"]
+    for query in queries.first:
+        calls = f"{query.calls:,} call{'s' if query.calls > 1 else ''}"
+        lines.append(f"  customer {query.customer_id!r} query {query.query_id!r}: {calls}")
+    if queries.count > len(queries.first):
+        lines.append(f"  and {queries.count - len(queries.first):,} more")
     return lines
 
 
