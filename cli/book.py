@@ -9,14 +9,14 @@ from typing import Any
 import click
 from pydantic import Field
 
+from cli.book_import import import_group
 from cli.book_simulate import simulate
 from pricing.instants import instant_text
 from rate_book.errors import BookInvalidError, NoBookError
 from rate_book.form import load_book, shipped_books
-from rate_book.instants import format_from, moment
+from rate_book.instants import format_from
 from rate_book.show import card_as_data, find_cards, summary
 from rate_book.store import StoredVersion, apply, load_version, versions
-from runtime.clock import SystemClock
 from runtime.postgres import connect, migrate
 from runtime.settings import PostgresSettings, Section, SettingsLoader
 
@@ -117,30 +117,7 @@ def show(number: int | None, card: str | None, *, as_json: bool) -> None:
             click.echo(f"  {what}: {count}")
 
 
-@book.command("import")
-@click.argument("source", type=click.Choice(["genai-prices"]))
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the provider files go. Default: those of the shipped book.",
-)
-def import_command(source: str, output: Path | None) -> None:
-    """Make provider files from another project's price list; what a book cannot say is refused by name.
-
-    Example: ratestream book import genai-prices --output books/providers
-    """
-    # Imported here because only this command needs it.
-    from rate_book.importers.genai_prices import import_genai_prices  # noqa: PLC0415 - see above
-    from rate_book.importers.price_list import write_lists  # noqa: PLC0415 - see above
-
-    imported = import_genai_prices(moment(SystemClock().now_us()).date())
-    folder = output or shipped_books()[0]
-    written = write_lists(folder, f"ratestream book import {source}", imported.lists, imported.refusals)
-    for refusal in imported.refusals:
-        click.echo(f"{refusal.provider}/{refusal.model}: {refusal.what}: {refusal.outcome}")
-    cards = sum(len(item.cards) for item in imported.lists)
-    remarks = f"{len(imported.refusals)} remarks in {written[-1]}"
-    click.echo(f"{cards} cards in {len(written) - 1} provider files; {remarks}")
+book.add_command(import_group)
 
 
 def _as_data(stored: StoredVersion) -> dict[str, Any]:

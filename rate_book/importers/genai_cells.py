@@ -1,14 +1,22 @@
 """One model's prices of genai-prices over time: a version for each span in which neither prices nor variants
-change.
+change, with a schedule where it prices hours of the day.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, time
 from decimal import Decimal
 from typing import Any
 
 from pricing.meters import DEFAULT_METERS, MeterRegistry
-from rate_book.importers.price_list import Dated, Prices, StepRates, VariantPrices
+from rate_book.importers.price_list import (
+    Dated,
+    ListedSchedule,
+    ListedWindow,
+    Prices,
+    StepRates,
+    VariantPrices,
+)
 
 _BEGINNING = date.min
 
@@ -18,6 +26,9 @@ _DEFAULTS = {"processing": "standard", "service_tier": "default", "speed": "stan
 _PROVIDER_DEFAULTS = {("anthropic", "service_tier"): "standard"}
 # Every card knows these, so that an event that names the standard value is priced.
 _ALWAYS_KNOWN = ("processing", "service_tier")
+
+HOURS = "time_of_day"
+PEAK, OFF_PEAK = "peak", "off_peak"
 
 _UNPRICED = "unpriced"
 _DUST = "taken as listed, though it has more digits than a price list shows"
@@ -34,19 +45,30 @@ _PARTS_WITHOUT_HOUR = sorted(
 
 
 def dated_prices(
-    provider: str, model: Any, units: Mapping[str, Any], *, variants: bool = True
+    provider: str,
+    model: Any,
+    units: Mapping[str, Any],
+    *,
+    variants: bool = True,
+    minimum: Mapping[str, str] | None = None,
 ) -> tuple[list[Dated], list[tuple[str, str]]]:
-    """The versions, and what was refused as (what, outcome). No version: the model has no card."""
+    """The versions, and what was refused as (what, outcome). No version: the model has no card.
+
+    `minimum`: the least quantity that is billed, by meter.
+    """
     listed = model.prices if isinstance(model.prices, list) else [model.prices]
-    standard = [(getattr(item, "constraint", None), getattr(item, "prices", item)) for item in listed]
+    everything = [(getattr(item, "constraint", None), getattr(item, "prices", item)) for item in listed]
     given = (model.price_variants or ()) if variants else ()
     contexts = [(item.constraint, item.prices, item.when) for item in given]
-    constraints = [item[0] for item in (*standard, *contexts)]
-    if any(_is_time_of_day(constraint) for constraint in constraints):
-        return [], [("prices by the time of day", "no card until such prices can be said")]
+    hours = [item for item in everything if _is_time_of_day(item[0])]
+    standard = [item for item in everything if not _is_time_of_day(item[0])]
+    refused = _hours_refused(everything, contexts)
+    if refused:
+        return [], [(refused, "no card")]
     meters = {unit["price_key"]: (meter, str(unit["per"])) for meter, unit in units.items()}
     faults = []
     versions = []
+    constraints = [item[0] for item in (*standard, *contexts)]
     starts = sorted({_BEGINNING, *(_start(constraint) for constraint in constraints)})
     for position, start in enumerate(starts):
         prices = next(prices for constraint, prices in reversed(standard) if _start(constraint) <= start)
@@ -61,8 +83,76 @@ def dated_prices(
             continue
         active = [(items, when) for constraint, items, when in contexts if _start(constraint) <= start]
         context, made = _variants(provider, active, base, meters)
-        versions.append(Dated(_instant(start), _instant(end), base, context, made, _parts(base)))
-    return _joined(versions), faults
+        _set_minimum([base, *(variant.prices for variant in made)], minimum or {})
+        version = Dated(_instant(start), _instant(end), base, context, made, _parts(base))
+        if hours:
+            _add_hours(version, hours, meters)
+        versions.append(version)
+    return joined(versions), faults
+
+
+def has_hours(model: Any) -> bool:
+    """Whether the package prices hours of the day for this model."""
+    listed = model.prices if isinstance(model.prices, list) else []
+    return any(_is_time_of_day(item.constraint) for item in listed)
+
+
+def _hours_refused(listed: Sequence[tuple[Any, Any]], contexts: Sequence[Any]) -> str | None:
+    """Why prices by the hour cannot be said; None where they can, or there are none.
+
+    The last price that is active wins in the package: hours that stand after every date win over them all.
+    """
+    kinds = [_is_time_of_day(constraint) for constraint, _ in listed]
+    if True not in kinds:
+        return None
+    if any(_is_time_of_day(item[0]) for item in contexts) or contexts:
+        return "prices by the time of day beside prices by context"
+    if kinds != sorted(kinds) or not any(not kind for kind in kinds):
+        return "prices by the time of day that a date overrides"
+    times = [
+        getattr(constraint, name)
+        for constraint, _ in listed
+        if _is_time_of_day(constraint)
+        for name in ("start_time", "end_time")
+    ]
+    if any(moment.tzinfo not in (None, UTC) or moment.second or moment.microsecond for moment in times):
+        return "hours that are no whole minutes of UTC"
+    return None
+
+
+def _add_hours(
+    version: Dated, hours: Sequence[tuple[Any, Any]], meters: Mapping[str, tuple[str, str]]
+) -> None:
+    """The windows as a schedule in UTC, and a variant for each value with prices of its own."""
+    cells = [_prices(prices, meters)[0] for _, prices in hours]
+    distinct: list[Prices] = []
+    for cell in cells:
+        if cell not in distinct:
+            distinct.append(cell)
+    dearer = _input(distinct[0]) > _input(version.prices)
+    names = [PEAK if dearer else OFF_PEAK] if len(distinct) == 1 else []
+    names = names or [f"window_{number}" for number in range(1, len(distinct) + 1)]
+    windows = [
+        ListedWindow(names[distinct.index(cell)], _hour(constraint.start_time), _hour(constraint.end_time))
+        for cell, (constraint, _) in zip(cells, hours, strict=True)
+    ]
+    version.schedules = [ListedSchedule(HOURS, OFF_PEAK if names == [PEAK] else PEAK, windows)]
+    for name, cell in zip(names, distinct, strict=True):
+        inherit = sorted(version.prices.rates.keys() - cell.rates.keys())
+        version.variants.append(VariantPrices({HOURS: name}, cell, inherit))
+
+
+def _input(prices: Prices) -> Decimal:
+    return Decimal(next(iter(prices.rates.values())).partition(" ")[0])
+
+
+def _hour(moment: time) -> str:
+    return f"{moment:%H:%M}"
+
+
+def _set_minimum(cells: Iterable[Prices], minimum: Mapping[str, str]) -> None:
+    for cell in cells:
+        cell.minimum = {meter: least for meter, least in minimum.items() if meter in cell.rates}
 
 
 def _is_dusty(rate: str) -> bool:
@@ -97,12 +187,15 @@ def _prices(listed: Any, meters: Mapping[str, tuple[str, str]]) -> tuple[Prices,
     known = {key: value for key, value in items.items() if key in meters}
     rates = {meters[key][0]: _rate(_at(value, None), meters[key][1]) for key, value in known.items()}
     starts = sorted({tier.start for value in known.values() for tier in getattr(value, "tiers", ())})
+    # Above 199999 is how the list says at 200000 and above: it has no word for it, and tokens are whole.
+    reaching = bool(starts) and all(start % 1000 == 999 for start in starts)
     steps = []
     for start in starts:
         above = {meters[key][0]: _rate(_at(value, start), meters[key][1]) for key, value in known.items()}
         changed = {meter: rate for meter, rate in above.items() if rate != rates[meter]}
-        steps.append(StepRates(start, changed, sorted(above.keys() - changed.keys())))
-    return Prices(rates, steps), sorted(items.keys() - known.keys())
+        shown = start + 1 if reaching else start
+        steps.append(StepRates(shown, changed, sorted(above.keys() - changed.keys())))
+    return Prices(rates, steps, "gte" if reaching else "gt"), sorted(items.keys() - known.keys())
 
 
 def _at(value: Any, start: int | None) -> Decimal:
@@ -164,7 +257,7 @@ class _Listed:
         self.__dict__.update(prices)
 
 
-def _joined(versions: list[Dated]) -> list[Dated]:
+def joined(versions: list[Dated]) -> list[Dated]:
     """Neighbours that price alike as one version."""
     result: list[Dated] = []
     for version in versions:
@@ -177,9 +270,4 @@ def _joined(versions: list[Dated]) -> list[Dated]:
 
 
 def _same(left: Dated, right: Dated) -> bool:
-    return (left.prices, left.context, left.variants, left.parts_at_whole_rate) == (
-        right.prices,
-        right.context,
-        right.variants,
-        right.parts_at_whole_rate,
-    )
+    return replace(left, start=None, end=None) == replace(right, start=None, end=None)

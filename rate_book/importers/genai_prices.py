@@ -13,16 +13,17 @@ from importlib import metadata
 from typing import Any
 
 from rate_book.errors import ImportRefusedError
-from rate_book.importers.genai_cells import dated_prices
+from rate_book.importers.genai_cells import dated_prices, has_hours
 from rate_book.importers.names import Names, names_of
 from rate_book.importers.price_list import Card, ProviderList, Refusal
 
 PACKAGE = "genai-prices"
 
-# The package bills at least 10 seconds an event for these in its code; the data does not say so.
-_HIDDEN_RULES = {
-    ("groq", "whisper-large-v3"): "a minimum of 10 seconds an event is in the package's code",
-    ("groq", "whisper-large-v3-turbo"): "a minimum of 10 seconds an event is in the package's code",
+# The package bills at least 10 seconds an event for these in its code; its data does not say so.
+_TEN_SECONDS = {"audio_seconds": "10", "input_audio_seconds": "10"}
+_HIDDEN_MINIMUM = {
+    ("groq", "whisper-large-v3"): _TEN_SECONDS,
+    ("groq", "whisper-large-v3-turbo"): _TEN_SECONDS,
 }
 
 
@@ -111,10 +112,10 @@ class _ProviderCards:
         return self.cards
 
     def _versions(self, model: Any, *, variants: bool) -> tuple[list[Any], list[tuple[str, str]]]:
-        hidden = _HIDDEN_RULES.get((self._provider.id, model.id))
-        if hidden:
-            return [], [(hidden, "no card")]
-        return dated_prices(self._provider.id, model, self._units, variants=variants)
+        if not variants and has_hours(model):
+            return [], [("prices by the time of day", "no card: another provider's hours")]
+        minimum = _HIDDEN_MINIMUM.get((self._provider.id, model.id))
+        return dated_prices(self._provider.id, model, self._units, variants=variants, minimum=minimum)
 
     def _names_of(self, model: Any, card_id: str, *, own: bool) -> Names:
         found = names_of(model.match)

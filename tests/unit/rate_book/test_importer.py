@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 
 from pricing.cards import BookContent
-from pricing.compile import CompiledBook, compile_book
+from pricing.compile import compile_book
 from pricing.errors import BookError
 from pricing.match import CardIndex
 from pricing.meters import DEFAULT_METERS, MeterRegistry
 from pricing.money import parse_decimal
 from pricing.rate import Call, rate
+from rate_book.errors import ImportRefusedError
 from rate_book.form import load_book, shipped_books
 from rate_book.importers.genai_prices import convert, import_genai_prices
-from rate_book.importers.price_list import REFUSALS_FILE, write_lists
+from rate_book.importers.price_files import REFUSALS_FILE, write_corrections, write_lists
+from rate_book.importers.vendor_rules import corrected_by_hand, corrections
 
 UNITS = {
     "input_tokens": {"per": 1_000_000, "price_key": "input_mtok"},
@@ -123,7 +125,26 @@ MODELS = [
     Model(
         "night",
         ClauseEquals("night"),
+        [
+            dated(None, prices(input_mtok="4")),
+            dated(date(2026, 5, 1), prices(input_mtok="6")),
+            SimpleNamespace(
+                constraint=TimeOfDateConstraint(time(22), time(2)), prices=prices(input_mtok="1")
+            ),
+            SimpleNamespace(
+                constraint=TimeOfDateConstraint(time(12), time(13)), prices=prices(input_mtok="1")
+            ),
+        ],
+    ),
+    Model(
+        "never",
+        ClauseEquals("never"),
         [SimpleNamespace(constraint=TimeOfDateConstraint(time(1), time(2)), prices=prices(input_mtok="1"))],
+    ),
+    Model(
+        "reaching",
+        ClauseEquals("reaching"),
+        SimpleNamespace(input_mtok=Tiered(Decimal(1), [SimpleNamespace(start=199_999, price=Decimal(2))])),
     ),
     Model("free", ClauseEquals("free"), prices()),
     Model(
@@ -146,7 +167,8 @@ def test_a_hand_made_list_becomes_a_book_and_a_list_of_refusals(tmp_path: Path) 
         ("maker", "plain", "match clause ClauseMystery"),
         ("maker", "tiered", "price mystery_mtok"),
         ("maker", "shadowed", "name 'plain-b'"),
-        ("maker", "night", "prices by the time of day"),
+        ("seller", "maker/night", "prices by the time of day"),
+        ("maker", "never", "prices by the time of day that a date overrides"),
         ("maker", "free", "no rate is listed from the beginning"),
         ("seller", "maker/plain", "prices by context"),
         ("maker", "dusty", "rate 0.18000000000000002 per 1000000 of input_tokens"),
@@ -173,7 +195,17 @@ def test_a_hand_made_list_becomes_a_book_and_a_list_of_refusals(tmp_path: Path) 
     assert cost("plain", may, "1000000", "seller", processing="batch").status == "unpriced"
     assert cost("tiered", may, "200").amount_atto == parse_decimal("0.0002", "")
     assert cost("tiered", may, "201").amount_atto == parse_decimal("0.000402", "")
-    assert cost("night", may, "1").status == "unpriced"
+    hour = 3_600_000_000
+    million = "1000000"
+    # 22:00 to 02:00 and 12:00 to 13:00 UTC cost 1; other hours 4, and 6 from May
+    for start, other in ((march, "4"), (may, "6")):
+        for at_hour, price in ((0, "1"), (2, other), (11, other), (12, "1"), (13, other), (22, "1")):
+            night = cost("night", start + at_hour * hour, million)
+            assert night.amount_atto == parse_decimal(price, ""), at_hour
+    assert cost("night", may, "1", "seller").status == "unpriced"
+    # above 199999 in the list is at 200000 and above in the book
+    assert cost("reaching", may, "199999").amount_atto == parse_decimal("0.199999", "")
+    assert cost("reaching", may, "200000").amount_atto == parse_decimal("0.4", "")
     assert cost("free", may, "1").status == "unpriced"
 
 
@@ -198,7 +230,9 @@ def test_files_of_a_provider_that_is_gone_go_and_those_that_somebody_wrote_stay(
     write_lists(tmp_path, "test", both.lists, both.refusals)
     (tmp_path / "ours.yaml").write_text("provider: ours\ncurrency: USD\ncards: []\n")
     one = convert([provider], UNITS, "hand-made 2", "2026-11-24")
-    write_lists(tmp_path, "test", one.lists, one.refusals)
+    with pytest.raises(ImportRefusedError, match="would be replaced; review it, then give --write"):
+        write_lists(tmp_path, "test", one.lists, one.refusals)
+    write_lists(tmp_path, "test", one.lists, one.refusals, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [REFUSALS_FILE, "maker.yaml", "ours.yaml"]
 
 
@@ -218,10 +252,17 @@ def test_the_shipped_files_are_what_the_importer_makes(tmp_path: Path) -> None:
     folder = shipped_books()[0]
     checked = (folder / "openai.yaml").read_text().split("checked: ")[1][:10]
     imported = import_genai_prices(date.fromisoformat(checked))
-    write_lists(tmp_path, "ratestream book import genai-prices", imported.lists, imported.refusals)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in tmp_path.iterdir())
-    for path in tmp_path.iterdir():
-        assert path.read_text() == (folder / path.name).read_text(), path.name
+    mended, refused = corrections(imported.lists, corrected_by_hand([shipped_books()[1]]))
+    command = "ratestream book import genai-prices"
+    made = tmp_path / "providers"
+    write_lists(made, command, imported.lists, [*imported.refusals, *refused])
+    write_corrections(tmp_path / "corrections", command, mended, beside=made)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in made.iterdir())
+    rules = sorted(path.name for path in shipped_books()[1].glob("*-rules.yaml"))
+    assert rules == sorted(path.name for path in (tmp_path / "corrections").iterdir())
+    for path in (*made.iterdir(), *(tmp_path / "corrections").iterdir()):
+        shipped = folder.parent / path.parent.name / path.name
+        assert path.read_text() == shipped.read_text(), path.name
 
 
 def probes(model: Any) -> Iterator[str]:
@@ -260,8 +301,9 @@ def test_every_name_finds_the_model_that_the_package_finds_or_none(shipped: Book
     assert found > 5 * missed
 
 
-def test_prices_equal_the_packages_own_for_every_model(shipped_book: CompiledBook) -> None:
-    """The package computes with Decimal from the same list: an independent reading of it."""
+def test_prices_equal_the_packages_own_for_every_model() -> None:
+    """The package computes with Decimal from the same list: an independent reading of it, uncorrected."""
+    shipped_book = compile_book(load_book(shipped_books()[:1]), 1, "")
     data = pytest.importorskip("genai_prices.data")
     types = pytest.importorskip("genai_prices.types")
     chance = random.Random(3)

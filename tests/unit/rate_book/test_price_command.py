@@ -136,9 +136,12 @@ def test_what_the_book_does_not_know_is_unpriced_and_never_0() -> None:
     assert answer["cost"]["amount"] == "0.003"
 
 
-def test_a_time_of_day_price_is_refused_by_name_and_so_unpriced() -> None:
-    code, _ = priced("deepseek", "deepseek-v4-pro", '{"input_tokens":1}')
-    assert code == 4
+@pytest.mark.parametrize(
+    ("at", "amount"), [("2026-11-20T02:00:00Z", "1.32"), ("2026-11-21T02:00:00Z", "0.66")]
+)
+def test_an_hour_of_a_friday_costs_more_than_the_same_hour_of_a_saturday(at: str, amount: str) -> None:
+    code, answer = priced("deepseek", "deepseek-v4-pro", '{"input_tokens":1000000}', at=at)
+    assert (code, answer["cost"]["amount"]) == (0, amount)
 
 
 @pytest.mark.parametrize(
