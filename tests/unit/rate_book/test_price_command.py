@@ -100,7 +100,7 @@ def test_the_shape_of_an_answer() -> None:
         "amount": "0.003",
         "currency": "USD",
         "card": "openai/gpt-4o",
-        "version": "2026-10-14T00:00:00Z",
+        "version": "2026-10-12T00:00:00Z",
         "status": "priced",
     }
     assert "openai/gpt-4o" in explain
