@@ -17,6 +17,7 @@ from pricing.cards import (
     RateCard,
     Step,
     Thresholds,
+    TileRule,
     Variant,
 )
 from pricing.check import check_book
@@ -56,6 +57,27 @@ CARD_FAULTS = [
     (base(Rate("zebras", "1")), "versions[0].base.rates", "zebras", "not a known meter"),
     (base(Rate("*", "1")), "versions[0].base.rates", "*", "not a known meter"),
     (base(Rate("images", "1"), Rate("images", "2")), "versions[0].base.rates", "images", "two rates"),
+    (base(Rate("images")), "versions[0].base.rates.images.rate", "''", "plain decimal"),
+    (base(Rate("images", "1", minimum="0")), "versions[0].base.rates.images.minimum", "'0'", "above 0"),
+    (base(Rate("images", "1", increment="x")), "versions[0].base.rates.images.increment", "'x'", "above 0"),
+    (
+        base(Rate("input_tokens", "1", tiles=TileRule("85", "85", "170"))),
+        "versions[0].base.rates.input_tokens.tiles",
+        "input_tokens",
+        "must count images",
+    ),
+    (
+        base(Rate("images", "1", tiles=TileRule("85", "-85", "170"))),
+        "versions[0].base.rates.images.tiles.base_tokens",
+        "'-85'",
+        "plain decimal",
+    ),
+    (
+        base(Rate("images", "1", tiles=TileRule("85", "85", "170", tile_px=0))),
+        "versions[0].base.rates.images.tiles.tile_px",
+        "0",
+        "above 0",
+    ),
     (base(thresholds=steps("5", "5")), "versions[0].base.thresholds.steps[1].start", "5", "ascend"),
     (base(thresholds=steps("x")), "versions[0].base.thresholds.steps[0].start", "'x'", "plain decimal"),
     (base(thresholds=steps()), "versions[0].base.thresholds.steps", "()", "must have a step"),
@@ -86,6 +108,7 @@ CARD_FAULTS = [
         "a",
         "listed twice",
     ),
+    (version(context=(ContextKey("k", (), None),)), "versions[0].context.k", "()", "must have a value"),
     (version(context=(ContextKey("k", ("a",), "b"),)), "versions[0].context.k", "b", "one of the values"),
     (
         version(context=(PROCESSING,), variants=(BATCH, BATCH)),
@@ -126,6 +149,7 @@ CARD_FAULTS = [
     (replace(GOOD, card_id=""), "card_id", "''", "not be empty"),
     (replace(GOOD, provider=None), "provider", "None", "must name its provider"),
     (replace(GOOD, currency="usd"), "currency", "'usd'", "ISO 4217"),
+    (replace(GOOD, currency="CREDIT"), "currency", "'CREDIT'", "a declared unit"),
     (replace(GOOD, models=()), "models", "()", "by name or by prefix"),
     (replace(GOOD, models=("m", "M")), "models", "m", "listed twice"),
     (replace(GOOD, versions=()), "versions", "()", "must have a version"),
@@ -188,7 +212,12 @@ BOOK_FAULTS = [
     (BookContent((), (), (DEAL,)), "deal", "price_cards", "list"),
     (BookContent((), (SOLD,), (replace(DEAL, price_cards=("list", "list")),)), "deal", "price_cards", "list"),
     (BookContent((), (SOLD,), (replace(DEAL, currency="EUR"),)), "deal", "currency", "EUR"),
-    (BookContent((), (SOLD,), (replace(DEAL, billing_period="week"),)), "deal", "billing_period", "week"),
+    (
+        BookContent((), (SOLD,), (replace(DEAL, billing_period="weekly"),)),  # type: ignore[arg-type]  # the fault
+        "deal",
+        "billing_period",
+        "'weekly'",
+    ),
     (BookContent((), (), (), (Assignment("acme", "none"),)), "assignment of acme", "contract_id", "none"),
     (BookContent((), (SOLD,), (DEAL,), (Assignment("", "deal"),)), "assignment", "customer", "''"),
 ]
