@@ -43,10 +43,6 @@ class ZoneTable:
         """Seconds east of UTC in force at the instant."""
         return self._offsets[bisect_right(self._starts, at_us) - 1]
 
-    def local_day(self, at_us: int) -> int:
-        """The local date that holds the instant, as days since 1970-01-01."""
-        return (at_us + self.offset_s(at_us) * _SECOND_US) // DAY_US
-
     def day_start(self, day: int) -> int:
         """The first instant of a local date (days since 1970-01-01), in microseconds UTC.
 
@@ -167,39 +163,31 @@ class BillingCalendar:
         """[start_us, end_us) of the billing period. Raises ValueError outside the years 1 to 9999."""
         if self.unit == CALENDAR_MONTH_UTC:
             return calendar_month(at_us)
-        periods = self._periods_of(at_us // DAY_US)
-        for period in periods:
-            if at_us < period[1]:
-                return period
-        return periods[-1]
+        return next(period for period in self._periods_of(at_us // DAY_US) if at_us < period[1])
 
     def _periods_of_utc_day(self, utc_day: int) -> tuple[tuple[int, int], ...]:
         """The periods that hold any instant of a day in UTC, in order."""
         first_us = utc_day * DAY_US
-        number = self._number(self.zone.local_day(first_us))
-        # The clock can go back over midnight, so that the date and its first instant disagree for a while.
+        # No zone is two days ahead of UTC. From a date that is too late the way back is by first instants,
+        # not by local dates: where the clock goes back over midnight, a date comes twice and begins once.
+        number = self._number(utc_day + 2)
         while self._start(number) > first_us:
             number -= 1
-        periods = []
-        start = self._start(number)
-        while start < first_us + DAY_US:
+        periods = [(self._start(number), self._start(number + 1))]
+        while periods[-1][1] < first_us + DAY_US:
             number += 1
-            end = self._start(number)
-            if end > max(start, first_us):
-                periods.append((start, end))
-            start = end
+            periods.append((self._start(number), self._start(number + 1)))
         return tuple(periods)
 
     def _start(self, number: int) -> int:
         return self.zone.day_start(self._first_day(number))
 
     def _number(self, day: int) -> int:
-        """The number of the period whose dates hold this one."""
+        """The number of the period that this date lies in, or of the next one."""
         if self.unit in _DAYS:
             return (day - self._origin()) // _DAYS[self.unit]
         at = day_of(day * DAY_US)
-        number = (at.year * 12 + at.month - 1) // _MONTHS[self.unit]
-        return number if self._first_day(number) <= day else number - 1
+        return (at.year * 12 + at.month - 1) // _MONTHS[self.unit]
 
     def _first_day(self, number: int) -> int:
         if self.unit in _DAYS:

@@ -10,15 +10,38 @@ was ever written for the period.
 from collections.abc import Callable
 from functools import lru_cache
 
-from pricing.compiled import LineTemplate
+from pricing.cards import BookContent
+from pricing.compiled import Line, LineTemplate, Pools, PoolState, Side
+from pricing.instants import instant_text
+from pricing.pooled import TIER_ADJUSTMENT
 from pricing.pools import PoolPrice
-from pricing.rate import Line, Pools, PoolState, Rating, Side
+from pricing.rate import Rating
 
 Prices = Callable[[PoolState], PoolPrice]
 """The price of a pool's period in the book version that the correction names."""
 
-ADJUSTMENT = "tier_adjustment"
-"""The meter of lines that carry an amount without a quantity."""
+
+def prices_in(content: BookContent) -> Prices:
+    """The prices of a book's pools: of the version in force when a period begins, which no period outlives.
+
+    They raise ValueError for a pool, or for an instant, that the book has no price for.
+    """
+    versions = {
+        f"{price_card.price_card_id}/{pool.pool}": [
+            (version.valid_from_us, version.valid_to_us, PoolPrice(version)) for version in pool.versions
+        ]
+        for price_card in content.price_cards
+        for pool in price_card.pools
+    }
+
+    def price_of(state: PoolState) -> PoolPrice:
+        for start_us, end_us, price in versions.get(state.pool, ()):
+            begun = start_us is None or start_us <= state.start_us
+            if begun and (end_us is None or state.start_us < end_us):
+                return price
+        raise ValueError(f"pool {state.pool}: no prices at {instant_text(state.start_us)}")
+
+    return price_of
 
 
 class PeriodRun:
@@ -146,7 +169,7 @@ def _adjustment(pool: str, currency: str) -> LineTemplate:
     """One object for all lines alike."""
     return LineTemplate(
         side="price",
-        meter=ADJUSTMENT,
+        meter=TIER_ADJUSTMENT,
         status="priced",
         explain=f"{pool}: the price of the period's quantity after a correction, less its amount so far",
         currency=currency,

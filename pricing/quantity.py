@@ -44,15 +44,13 @@ class Tiles(NamedTuple):
         least of 1, fit/longer and short/shorter. The scaled sides stay exact fractions, never rounded to
         pixels; what is rounded, up, is the number of tiles along each side.
         """
-        factors = (
-            (1, 1),
+        numerator, denominator = 1, 1
+        for limit, side in (
             (self.fit_px, max(width_px, height_px)),
             (self.short_px, min(width_px, height_px)),
-        )
-        numerator, denominator = 1, 1
-        for above, below in factors:
-            if above * denominator < numerator * below:
-                numerator, denominator = above, below
+        ):
+            if limit * denominator < numerator * side:
+                numerator, denominator = limit, side
         tile = denominator * self.tile_px
         tiles = _ceil(width_px * numerator, tile) * _ceil(height_px * numerator, tile)
         return self.base_atto + self.tile_atto * tiles

@@ -47,6 +47,8 @@ HAVANA = Zone(
 )
 # A minute after midnight the clock goes back to 23:01 of the day before, as in Newfoundland until 2011.
 BACK_OVER_MIDNIGHT = Zone("Back", ((at("2026-03-08T05:00"), -4 * H), (at("2026-11-01T04:01"), -5 * H)))
+# Midnight becomes 23:00 of the day before, as in Brazil until 2018.
+SAO_PAULO = Zone("America/Sao_Paulo", ((at("2017-10-15T03:00"), -2 * H), (at("2018-02-18T02:00"), -3 * H)))
 # From -10:00 to +14:00 at the end of 29 December 2011: there was no 30 December.
 APIA = Zone("Pacific/Apia", ((at("2011-09-24T14:00"), -10 * H), (at("2011-12-30T10:00"), 14 * H)))
-ZONES = zones((BERLIN, NEW_YORK, HAVANA, BACK_OVER_MIDNIGHT, APIA))
+ZONES = zones((BERLIN, NEW_YORK, HAVANA, BACK_OVER_MIDNIGHT, SAO_PAULO, APIA))

@@ -69,6 +69,7 @@ def test_a_zone_without_an_order_is_refused(transitions: tuple[tuple[int, int], 
             "2026-11-01T04:00",
         ),  # 00:00 for the first time, an hour before the second
         ("Back", "2026-11-01", "2026-11-01T04:00"),  # one minute before the clock goes back
+        ("America/Sao_Paulo", "2018-02-18", "2018-02-18T03:00"),  # an hour after it would have begun
         ("Pacific/Apia", "2011-12-30", "2011-12-30T10:00"),  # never: begins and ends with the 31st
         ("Pacific/Apia", "2011-12-31", "2011-12-30T10:00"),
     ],

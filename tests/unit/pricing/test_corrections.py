@@ -1,11 +1,26 @@
 """Voids and the re-rate of a period, each sum by hand."""
 
-from pricing.cards import PoolVersion, Tier
+import pytest
+
+from pricing.cards import (
+    Assignment,
+    BookContent,
+    CardVersion,
+    Cell,
+    Contract,
+    Pool,
+    PoolVersion,
+    PriceCard,
+    Rate,
+    RateCard,
+    Tier,
+)
+from pricing.compile import compile_book
 from pricing.compiled import LineTemplate
-from pricing.corrections import PeriodRun, close, replaced, reversal, shares, void
+from pricing.corrections import PeriodRun, close, prices_in, replaced, reversal, shares, void
 from pricing.money import ATTO, format_atto
 from pricing.pools import PoolPrice
-from pricing.rate import Line, PoolState, Rating, Side
+from pricing.rate import Call, Line, PoolState, Rating, Side, rate
 from tests.unit.pricing.pooled import EMPTY, POOL, START_US, TIER, Period, rated
 
 TIERS = PoolPrice(PoolVersion("graduated", (Tier("0", "0.01"), Tier("1000", "0.008"))))
@@ -192,3 +207,55 @@ def test_close_writes_nothing_where_nothing_is_owed_and_one_object_for_lines_ali
     assert second is not None
     assert first.template is second.template
     assert (first.amount_atto, second.amount_atto) == (ATTO // 10, -9 * ATTO // 10)
+
+
+def book_with(version: PoolVersion, *more: PoolVersion) -> BookContent:
+    """Input and output of model m at one pool, for everybody."""
+    rates = (Rate("input_tokens", pool="tokens"), Rate("output_tokens", pool="tokens"))
+    card = RateCard("m", None, "USD", (CardVersion(Cell(rates)),), ("m",))
+    pool = Pool("tokens", "USD", (version, *more))
+    return BookContent(
+        price_cards=(PriceCard("list", (card,), (pool,)),),
+        contracts=(Contract("contract", "USD", ("list",)),),
+        assignments=(Assignment("*", "contract"),),
+    )
+
+
+def test_what_rate_has_written_is_voided_and_re_rated() -> None:
+    """Two calls of 600 in and 100 out: 700 at 0.01 = 7, then 300 at 0.01 and 400 at 0.008: 3 + 3.2 = 6.2.
+
+    The first one voided: -7, and 0.8 more for the 400 that are now in the first tier: 700 cost 7. The second
+    re-rated: 700 x 0.009 = 6.3 for 6.2; that makes 7.1, and the end of the run gives the 0.8 back.
+    """
+    old = book_with(TIERS.version)
+    book = compile_book(old, 1, "hash")
+    call = Call("c", "p", "m", 0, {"input_tokens": "600", "output_tokens": "100"})
+    first = rate(book, call)
+    second = rate(book, call, lambda _pool, _start_us: first.pools_after[0][3:5])
+    assert [record.price.amount_atto for record in (first, second)] == [7 * ATTO, 62 * ATTO // 10]
+    undone = void(first, lambda _pool, _start_us: second.pools_after[0][3:5], prices_in(old))
+    assert undone.price.amount_atto == -62 * ATTO // 10
+    assert sum(line.amount_atto or 0 for line in undone.lines) == -62 * ATTO // 10
+    assert undone.pools_after[0][3:5] == (700 * ATTO, 7 * ATTO)
+    new = book_with(CHEAPER.version)
+    run = PeriodRun()
+    again = rate(compile_book(new, 2, "hash"), call, run.pools)
+    run.add(again)
+    (live,) = replaced(second, again, lambda _pool, _start_us: undone.pools_after[0][3:5])
+    assert live[3:5] == (700 * ATTO, 71 * ATTO // 10)  # 7 - 6.2 + 6.3
+    line, live = close(live, prices_in(new)(live))
+    assert (line and line.amount_atto, live[3:5]) == (-8 * ATTO // 10, (700 * ATTO, 63 * ATTO // 10))
+    assert run.periods() == (live,)
+
+
+def test_prices_are_those_of_the_version_in_force_when_the_period_begins() -> None:
+    """One version until 10, another from 10 until 20, then none; and a pool that the book does not have."""
+    until = PoolVersion("graduated", (Tier("0", "1"),), valid_to_us=10)
+    after = PoolVersion("graduated", (Tier("0", "2"),), valid_from_us=10, valid_to_us=20)
+    price_of = prices_in(book_with(until, after))
+    at = [price_of(EMPTY._replace(start_us=start_us)).version for start_us in (0, 9, 10, 19)]
+    assert at == [until, until, after, after]
+    with pytest.raises(ValueError, match=r"pool list/tokens: no prices at 1970-01-01T00:00:00.000020Z"):
+        price_of(EMPTY._replace(start_us=20))
+    with pytest.raises(ValueError, match="pool list/images: no prices"):
+        price_of(EMPTY._replace(pool="list/images"))
