@@ -35,7 +35,7 @@ def book() -> CompiledBook:
 
 @pytest.fixture(scope="module")
 def books() -> Books:
-    return Books([ROOT / "rate_book/books/providers", ROOT / "rate_book/books/example"])
+    return Books([ROOT / "rate_book/books" / name for name in ("providers", "corrections", "example")])
 
 
 def as_amount(side: Side) -> Amount:
@@ -44,7 +44,7 @@ def as_amount(side: Side) -> Amount:
 
 
 def rated(book: CompiledBook, event: dict[str, Any]) -> tuple[Amount, Amount]:
-    rating = rate(book, call_of_event(event))
+    rating = rate(book, call_of_event(event, book.attributes))
     return as_amount(rating.cost), as_amount(rating.price)
 
 
