@@ -1,7 +1,8 @@
 """Finds and compiles the card for a call: of the provider cards, or of a contract's price cards."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -18,32 +19,45 @@ from pricing.match import CardIndex
 from pricing.meters import DEFAULT_METERS, MeterRegistry
 from pricing.money import ATTO, parse_decimal, round_half_even
 from pricing.pooled import CompiledPool, compiled_pools
+from pricing.shelf import Shelf
 from pricing.special import Markup, StatedCost, no_exchange
-from pricing.timeline import Moving, MovingTimeline, Timeline, fill_timeline, splice
+from pricing.timeline import Instants, Moving, MovingTimeline, Reaching, Timeline, fill_timeline, splice
 
 _MEMO_MAX = 16_384
 """Resolved (provider, model, context) remembered; real traffic has a few hundred."""
 
-LadderTimeline = Timeline[Ladder] | MovingTimeline[Ladder]
+LadderTimeline = Timeline[Ladder] | MovingTimeline[Ladder] | Reaching[Ladder]
+_VersionsOf = Callable[[str, str], RateCard]
 _Slot = Ladder | Moving[Ladder]
 
 
 class Facts:
-    """What all cards of a book are read with."""
+    """What all cards of a book are read with; the shelf, where there is one, gives them their versions."""
 
-    def __init__(self, content: BookContent, attributes: tuple[str, ...]) -> None:
+    def __init__(self, content: BookContent, attributes: tuple[str, ...], shelf: Shelf | None = None) -> None:
+        self.shelf = shelf
         self.registry = MeterRegistry((*DEFAULT_METERS, *content.meters))
         self.unread = frozenset(content.context_ignored).union(attributes)
         self.exchange = Exchange(content.exchange)
         self._zone = zones(content.zones)
         self._schedules: dict[Schedule, CompiledSchedule] = {}
         self._aliases = _aliases(content.aliases)
+        self._readings: dict[tuple[str, ...], Reading] = {}
 
     def schedule(self, schedule: Schedule) -> CompiledSchedule:
         found = self._schedules.get(schedule)
         if found is None:
             zone: ZoneTable = self._zone(schedule.zone)
             found = self._schedules[schedule] = CompiledSchedule(schedule, zone)
+        return found
+
+    def reading(self, groups: "tuple[CardGroup, ...]") -> Reading:
+        """What these groups read; made once for all contracts that sell the same."""
+        names = tuple(group.name for group in groups)
+        found = self._readings.get(names)
+        if found is None:
+            cards = (card for group in groups for card in group.cards)
+            found = self._readings[names] = Reading(cards, self.unread)
         return found
 
     def alias(self, provider: str, model: str) -> Timeline[ModelAlias | None] | None:
@@ -55,6 +69,7 @@ class CardGroup:
     """Cards that are asked together: the provider cards, or one price card with its pools."""
 
     def __init__(self, cards: tuple[RateCard, ...], price_card: PriceCard | None = None) -> None:
+        self.name = "" if price_card is None else price_card.price_card_id
         self.cards = cards
         self.index = CardIndex(cards)
         self.pools: Mapping[str, CompiledPool] = MappingProxyType(
@@ -85,7 +100,7 @@ class CardSet:
         self._groups = groups
         self._facts = facts
         self._currency = currency
-        self._reading = Reading((card for group in groups for card in group.cards), facts.unread)
+        self._reading = facts.reading(groups)
         self._memo: dict[tuple[str, str, Context], LadderTimeline] = {}
         self._read: dict[tuple[str, str, Context], LadderTimeline] = {}
 
@@ -108,14 +123,27 @@ class CardSet:
         return found
 
     def _resolve(self, provider: str, model: str, context: Context) -> LadderTimeline:
+        shelf = self._facts.shelf
+        if shelf is None:
+            return self._made(provider, model, context, None)
+        recent = self._made(provider, model, context, shelf.recent)
+        whole = partial(self._made, provider, model, context, shelf.whole)
+        return Reaching(shelf.loaded_from_us, recent, whole)
+
+    def _made(
+        self, provider: str, model: str, context: Context, versions_of: _VersionsOf | None
+    ) -> Instants[Ladder]:
         stands_for = self._facts.alias(provider, model)
         if stands_for is None:
-            slots = self._slots(provider, model, None, context)
+            slots = self._slots(provider, model, None, context, versions_of)
         else:
             slots = splice(
                 Timeline(
                     tuple(start for start, _, _ in stands_for.spans() if start is not None),
-                    tuple(self._slots(provider, model, alias, context) for _, _, alias in stands_for.spans()),
+                    tuple(
+                        self._slots(provider, model, alias, context, versions_of)
+                        for _, _, alias in stands_for.spans()
+                    ),
                 )
             )
         fixed = tuple(slot for _, _, slot in slots.spans() if isinstance(slot, Ladder))
@@ -123,7 +151,12 @@ class CardSet:
         return Timeline(bounds, fixed) if len(fixed) > len(bounds) else MovingTimeline(slots)
 
     def _slots(
-        self, provider: str, model: str, alias: ModelAlias | None, context: Context
+        self,
+        provider: str,
+        model: str,
+        alias: ModelAlias | None,
+        context: Context,
+        versions_of: _VersionsOf | None,
     ) -> Timeline[_Slot]:
         for group in self._groups:
             card, by_alias = self._find(group.index, provider, model, alias)
@@ -131,8 +164,8 @@ class CardSet:
                 said = f"{alias.alias} = {alias.model}, " if alias is not None and by_alias else ""
                 who = f"{self._owner}{said}card {card.card_id}"
                 seller = _Seller(self._side, self._currency, group.pools)
-                compiler = CardCompiler(seller, who, card, self._facts)
-                return compiler.timeline(context)
+                dated = card if versions_of is None else versions_of(group.name, card.card_id)
+                return CardCompiler(seller, who, dated, self._facts).timeline(context)
         nobody = CellName(self._side, None, None, None, "", "")
         said = f" = {alias.model}" if alias is not None else ""
         reason = f"{self._owner}no {self._side} card for {provider}/{model}{said}"

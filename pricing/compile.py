@@ -18,17 +18,25 @@ from pricing.cell import CompiledCell, Ladder
 from pricing.check import check_book
 from pricing.compiled import CellName, Context
 from pricing.errors import BookError
+from pricing.shelf import Shelf
 from pricing.split import Splitter
 from pricing.terms import CompiledContract, Term, terms
 from pricing.timeline import Timeline, fill_timeline, splice
 
 
-def compile_book(content: BookContent, version: int, content_hash: str) -> "CompiledBook":
+def compile_book(
+    content: BookContent, version: int, content_hash: str, shelf: Shelf | None = None
+) -> "CompiledBook":
     """The compiled book.
+
+    With a shelf each card of the content has one version, which stands for what its versions read of a call;
+    what they are the shelf tells when a call needs them. It is a book that was found sound before.
 
     Raises:
         BookError: with every fault that `pricing.check` finds.
     """
+    if shelf is not None:
+        return CompiledBook(content, version, content_hash, shelf)
     faults = check_book(content)
     if faults:
         raise BookError(faults)
@@ -41,12 +49,15 @@ class CompiledBook:
     `attributes` are the attributes of events that its cards read: they enter a call's context.
     """
 
-    def __init__(self, content: BookContent, version: int, content_hash: str) -> None:
+    def __init__(
+        self, content: BookContent, version: int, content_hash: str, shelf: Shelf | None = None
+    ) -> None:
         self.version = version
+        self.shelf = shelf
         self.content_hash = content_hash
         self.dimensions = content.dimensions
         self.attributes: tuple[str, ...] = attributes_of(content)
-        facts = Facts(content, self.attributes)
+        facts = Facts(content, self.attributes, shelf)
         self.registry = facts.registry
         self.splitter = Splitter(facts.registry)
         self._provider = CardSet("cost", "", (CardGroup(content.provider_cards),), facts)

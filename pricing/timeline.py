@@ -64,6 +64,32 @@ class MovingTimeline(Generic[_T]):
         return slot.at(instant_us) if isinstance(slot, Moving) else slot
 
 
+class Reaching(Generic[_T]):
+    """A timeline of the instants from one on, and one of all instants for older ones, made when it is first
+    needed.
+    """
+
+    __slots__ = ("_from_us", "_make_whole", "_recent", "_whole")
+
+    def __init__(
+        self, from_us: int, recent: "Instants[_T]", make_whole: "Callable[[], Instants[_T]]"
+    ) -> None:
+        self._from_us = from_us
+        self._recent = recent
+        self._make_whole = make_whole
+        self._whole: Instants[_T] | None = None
+
+    def at(self, instant_us: int) -> _T:
+        if instant_us >= self._from_us:
+            return self._recent.at(instant_us)
+        if self._whole is None:
+            self._whole = self._make_whole()
+        return self._whole.at(instant_us)
+
+
+Instants = Timeline[_T] | MovingTimeline[_T]
+
+
 def fill_timeline(
     spans: Iterable[tuple[int | None, int | None, _T]], gap: Callable[[int | None, int | None], _T]
 ) -> Timeline[_T]:

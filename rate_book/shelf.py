@@ -46,7 +46,7 @@ class Shelf:
         self.bodies = bodies
         self._dsn = dsn
         self._cards = cards
-        self.whole = lru_cache(maxsize=_WHOLE_CARDS_CACHED)(self._whole)
+        self._whole = lru_cache(maxsize=_WHOLE_CARDS_CACHED)(self._fetch_whole)
 
     def recent(self, group: str, card_id: str) -> RateCard:
         """The card with its versions that end after `loaded_from_us`, and the one before a gap."""
@@ -59,12 +59,15 @@ class Shelf:
         ]
         return _with_versions(card, versions)
 
-    def _whole(self, group: str, card_id: str) -> RateCard:
+    def whole(self, group: str, card_id: str) -> RateCard:
         """The card with all its versions.
 
         Raises:
             DatabaseUnavailableError: PostgreSQL does not answer; nothing can be said about older instants.
         """
+        return self._whole(group, card_id)
+
+    def _fetch_whole(self, group: str, card_id: str) -> RateCard:
         card, _, chunks = read_card(self.bodies[self._cards[group, card_id]])
         missing = [chunk.part for chunk in chunks if chunk.part not in self.bodies]
         fetched = (

@@ -165,7 +165,9 @@ class BookPoller:
                 " confirmed before: the database went back in time, restore it or stop every rater"
             )
         if held is None or newest.version != held.book.version:
-            book = load_compiled(connection, newest.version)
+            book = load_compiled(
+                connection, newest.version, self._dsn, held.book if held is not None else None
+            )
             log.info("rate book: version %d, %s", book.version, book.content_hash)
         else:
             book = held.book

@@ -33,8 +33,8 @@ from rate_book.errors import ChangeTooSoonError, NoBookError, StoreBrokenError
 from rate_book.instants import format_from, moment
 from rate_book.part_store import put_parts
 from rate_book.parts import Packed, pack
-from rate_book.shelf import read_whole
-from runtime.postgres import RATE_BOOK_LOCK, Connection
+from rate_book.shelf import Shelf, read_recent, read_whole
+from runtime.postgres import RATE_BOOK_LOCK, Connection, where
 
 NOTIFY_CHANNEL = "ratestream_book"
 BOOK_LEAD_US = 15 * 60 * 1_000_000
@@ -220,12 +220,25 @@ def load_version(connection: Connection, version: int) -> BookContent:
     return _content(connection, _kept(connection, version))
 
 
-def load_compiled(connection: Connection, version: int) -> CompiledBook:
-    """A version ready to rate with; compiled once per process. Raises as `load_version`."""
+def load_compiled(
+    connection: Connection, version: int, dsn: str | None = None, like: CompiledBook | None = None
+) -> CompiledBook:
+    """A version ready to rate with; loaded once per process. Raises as `load_version`.
+
+    With a `dsn` only what was in force in the last 43 days is loaded at once; prices of older instants are
+    fetched by that DSN when a call needs them, and then a call may raise DatabaseUnavailableError. What the
+    book `like` has loaded in this way is not fetched again.
+    """
     kept = _kept(connection, version)
-    held = _compiled(version, kept.content_hash)
+    held = _compiled(version, kept.content_hash, None if dsn is None else where(dsn))
     if held.book is None:
-        held.book = compile_book(_content(connection, kept), version, kept.content_hash)
+        if dsn is None or kept.root is None:
+            held.book = compile_book(_content(connection, kept), version, kept.content_hash)
+        else:
+            now_us = _integer(connection, f"select {_NOW_US}")
+            shelf = like.shelf if like is not None and isinstance(like.shelf, Shelf) else None
+            content, shelf = read_recent(connection, dsn, kept.root, now_us, shelf)
+            held.book = compile_book(content, version, kept.content_hash, shelf)
     return held.book
 
 
@@ -236,7 +249,7 @@ class _Held:
 
 
 @lru_cache(maxsize=16)
-def _compiled(version: int, hashed: str) -> _Held:  # noqa: ARG001 - the arguments are the key
+def _compiled(version: int, hashed: str, place: str | None) -> _Held:  # noqa: ARG001 - the arguments are the key
     return _Held()
 
 
