@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -13,15 +14,16 @@ from rater.adapters.rating import tools_for
 from rater.core.batch import BatchResult, PartitionBatch, Record
 from rater.core.frames import frame_record
 from schemas.codec import CODEC
-from tests.fix_rater import BOOK
+from tests.pooled_book import POOLED_BOOK, packs_amount, steps_amount
 from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory
 
 Twist = Literal[
     "plain", "turned", "other", "undecodable", "left over", "bad quantity", "misrouted", "late", "early"
 ]
 RATEABLE: frozenset[Twist] = frozenset({"plain", "turned", "other"})
-CUSTOMERS = ("a", "b", "c")
-TOOLS = tools_for(Confirmed(compile_book(BOOK, 3, "hash"), NOW_US, 2**60), lambda _key: 0)
+# On the list; by graduated and volume prices over a month; by packages over a day.
+CUSTOMERS = ("a", "steps", "packs")
+TOOLS = tools_for(Confirmed(compile_book(POOLED_BOOK, 3, "hash"), NOW_US, 2**60), lambda _key: 0)
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,14 @@ def said_of(twists: Sequence[Twist] = get_args(Twist)) -> st.SearchStrategy[Said
 
 @cache
 def bytes_of(said: Said) -> bytes:
-    usage = {"input_tokens": str(1000 + said.number), "output_tokens": "100"}
+    # All five: 9,500 and 750, beyond every tier; any two or three reach some.
+    output = 90 + 30 * said.number
+    usage = {"input_tokens": str(1000 + 450 * said.number), "output_tokens": str(output)}
     twist = said.twist
     if twist == "turned":
         usage = dict(reversed(usage.items()))
     elif twist == "other":
-        usage["output_tokens"] = "101"
+        usage["output_tokens"] = str(output + 1)
     elif twist == "bad quantity":
         usage["output_tokens"] = "-1"
     times = {"late": NOW_US - 36 * DAY_US, "early": NOW_US + DAY_US}
@@ -134,6 +138,25 @@ def by_customer(rated: Iterable[tuple[bytes, bytes]]) -> dict[str, list[bytes]]:
     for key, value in rated:
         found.setdefault(key.decode(), []).append(value)
     return found
+
+
+def check_amounts_of_periods(rated: Iterable[tuple[bytes, bytes]]) -> None:
+    """What pooled customers pay is P(Q) of each of their periods, whatever came in which order."""
+    totals: dict[tuple[str, int], tuple[int, int, Fraction]] = {}
+    for customer, values in by_customer(rated).items():
+        for value in values:
+            record = CODEC.decode("RatedUsage", value)
+            usage, rating = record["event"]["usage"], record["rating"]
+            key = (customer, rating["service_period"]["start_us"])
+            given, made, paid = totals.get(key, (0, 0, Fraction(0)))
+            totals[key] = (
+                given + int(usage["input_tokens"]),
+                made + int(usage["output_tokens"]),
+                paid + Fraction(rating["price"]["amount"]),
+            )
+    for (customer, _), (given, made, paid) in totals.items():
+        if customer != "a":
+            assert paid == (steps_amount if customer == "steps" else packs_amount)(given, made)
 
 
 def check_conservation(result: BatchResult) -> None:

@@ -15,10 +15,12 @@ from rater.core.batch import BatchResult, Head, PartitionBatch
 from rater.core.frames import check_follows, effects_of_record, effects_of_result, frame_record
 from schemas.codec import CODEC
 from tests.property.rating_model import (
+    CUSTOMERS,
     RATEABLE,
     TOOLS,
     Said,
     by_customer,
+    check_amounts_of_periods,
     check_conservation,
     expected_of,
     record_of,
@@ -63,7 +65,9 @@ def test_batching_duplication_interleaving_and_aborts_change_no_byte(
         memory.apply(effects_of_record(frame) if read_back else effects_of_result(result))
         committed.append(result)
     expected = expected_of(stream)
-    assert by_customer(it for result in committed for it in result.rated) == expected.values
+    rated = [it for result in committed for it in result.rated]
+    assert by_customer(rated) == expected.values
+    check_amounts_of_periods(rated)
     assert sum(len(result.duplicates) for result in committed) == expected.duplicates
     assert sum(len(result.rejected) for result in committed) == expected.rejected
 
@@ -73,7 +77,7 @@ def test_batching_duplication_interleaving_and_aborts_change_no_byte(
 def test_another_interleaving_of_the_same_customers_changes_no_byte(
     stream: list[Said], random: object
 ) -> None:
-    queues = {name: [it for it in stream if it.customer == name] for name in ("a", "b", "c")}
+    queues = {name: [it for it in stream if it.customer == name] for name in CUSTOMERS}
     other: list[Said] = []
     while any(queues.values()):
         name = random.choice([name for name, queue in queues.items() if queue])  # type: ignore[attr-defined]  # hypothesis gives a Random
@@ -132,6 +136,7 @@ class Partition(RuleBasedStateMachine):
                 expected = expected_of(self.stream)
                 assert by_customer(self.rated) == expected.values
                 assert self.tallies == [expected.rated, expected.duplicates, expected.rejected]
+                check_amounts_of_periods(self.rated)
                 self.lose_everything_local()
         finally:
             for owner in self.owners:
