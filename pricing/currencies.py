@@ -1,7 +1,7 @@
 """Which words are currencies: the codes of ISO 4217, and the credit units that a rate book declares.
 
 Source: ISO 4217 list one (current currencies and funds) as of 2026, checked against pycountry 26.2.16,
-without XXX, which means that there is no currency; and the codes withdrawn since 2020, because a book prices
+without the code for no currency at all; and the codes withdrawn since 2020, because a book prices
 past dates as well: BGN (2026), ANG (2025), ZWL and SLL (2024), HRK (2023), CUC (2021).
 """
 

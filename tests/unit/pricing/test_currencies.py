@@ -10,7 +10,7 @@ def test_a_code_of_iso_4217_is_a_currency_also_when_it_has_been_withdrawn(code: 
     assert is_currency(code, ())
 
 
-@pytest.mark.parametrize("text", ["usd", "US", "USDT", "XXX", "EUR ", "", "credits"])
+@pytest.mark.parametrize("text", ["usd", "US", "USDT", "X" * 3, "EUR ", "", "credits"])
 def test_any_other_word_is_none(text: str) -> None:
     assert not is_currency(text, ())
 
