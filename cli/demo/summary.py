@@ -85,14 +85,18 @@ def _table(title: str, groups: Mapping[str, Any], limit: int | None) -> list[str
     head = f"{title:<34}{'events':>9}{'cost':>12}{'price':>20}{'margin':>11}"
     rows = [head, "-" * _WIDTH]
     for name, sums in list(groups.items())[:limit]:
-        for pair in sums["by_currency"]:
+        for position, pair in enumerate(sums["by_currency"]):
+            paid_in = pair["price_currency"]
+            label = (
+                name if not position else f"    paid in {paid_in}" if paid_in else "    included, or unpriced"
+            )
             cost = None if pair["cost"] is None else Decimal(pair["cost"])
             price = None if pair["price"] is None else Decimal(pair["price"])
             same = pair["cost_currency"] == pair["price_currency"]
             margin = price - cost if cost is not None and price is not None and same else None
-            paid = f"{_amount(price)} {pair['price_currency'] or ''}".rstrip()
+            paid = "-" if price is None else f"{price:.4f} {paid_in}"
             rows.append(
-                f"{name[:33]:<34}{pair['events']:>9,}{_amount(cost):>12}{paid:>20}"
+                f"{label[:33]:<34}{pair['events']:>9,}{_amount(cost):>12}{paid:>20}"
                 f"{'' if margin is None else _amount(margin):>11}"
             )
     return rows
