@@ -191,12 +191,12 @@ def _line(line: LineShown) -> list[str]:
     lines = [f"  {line.meter:<{_METER}} {line.arithmetic}"]
     under = " " * (_METER + 3)
     if line.billed is not None:
-        rule = f": {line.rule}" if line.rule else ""
-        lines.append(f"{under}{grouped(line.quantity)} counted, {grouped(line.billed)} billed{rule}")
+        lines.append(f"{under}{grouped(line.quantity)} counted, {grouped(line.billed)} billed")
     if line.rounding:
         lines.append(f"{under}rounded {line.rounding}")
-    if line.note and line.note != f"{line.meter} at its own rate":
-        lines.append(f"{under}{line.note}")
+    note = line.note.removeprefix(f"{line.meter} at its own rate").removeprefix(f"{line.meter} ")
+    if note:
+        lines.append(f"{under}{note.removeprefix(', ')}")
     return lines
 
 

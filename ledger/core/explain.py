@@ -15,11 +15,10 @@ from ledger.core.explain_cards import (
     card_shown,
     find_contract,
     find_version,
-    quantity_rule,
 )
 from ledger.core.explain_lines import Check, LeafShown, LineShown, leaves_shown, line_shown, sum_shown
 from ledger.core.explain_pools import PoolShown, pool_shown
-from pricing.cards import BookContent, CardVersion
+from pricing.cards import BookContent
 from pricing.compile import CompiledBook
 from pricing.errors import UsageError
 from pricing.instants import instant_text
@@ -244,15 +243,12 @@ def _groups(
     quantities = [(leaf.meter, leaf.quantity) for leaf in leaves]
     for (who, because), members in found.items():
         first = members[0]
-        version: CardVersion | None = None
         card = None
         if again is not None and first["card"] is not None:
             place = find_version(again.content, side, first["card"], first["version"], contract)
             if place is not None:
-                version, card = place[0], card_shown(again.content, place, quantities)
-        shown = tuple(
-            line_shown(line, _words(line)[1], _rule(version, line), of_period=of_period) for line in members
-        )
+                card = card_shown(again.content, place, quantities)
+        shown = tuple(line_shown(line, _words(line)[1], of_period=of_period) for line in members)
         groups.append(GroupShown(who, tuple(filter(None, because.split("; "))), card, shown))
     return tuple(groups)
 
@@ -266,12 +262,6 @@ def _words(line: Mapping[str, Any]) -> tuple[str, str, str]:
     return who, rate, because
 
 
-def _rule(version: CardVersion | None, line: Mapping[str, Any]) -> str:
-    if version is None or line.get("billed_quantity") is None:
-        return ""
-    return quantity_rule(version, line["meter"])
-
-
 def _pools(record: Rated, again: Again) -> tuple[PoolShown, ...]:
     if again.rating is None:
         return ()
@@ -279,9 +269,24 @@ def _pools(record: Rated, again: Again) -> tuple[PoolShown, ...]:
         (pool.pool, pool.start_us): pool for pool in again.rating.pools_after
     }
     return tuple(
-        pool_shown(again.content, pool, after[pool.pool, pool.start_us], record.event["event_time_us"])
+        pool_shown(
+            again.content,
+            pool,
+            after[pool.pool, pool.start_us],
+            at_us=record.event["event_time_us"],
+            paid=_paid(record.rating["lines"], pool.pool),
+        )
         for pool in again.rating.pools_before
         if (pool.pool, pool.start_us) in after
+    )
+
+
+def _paid(lines: Sequence[Mapping[str, Any]], pool: str) -> int:
+    """The sum of the lines that name the pool, in atto."""
+    return sum(
+        atto(line["amount"])
+        for line in lines
+        if line["side"] == "price" and line["amount"] is not None and f", pool {pool}, " in line["explain"]
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ledger.core.amounts import atto, plain
-from pricing.cards import ALL, Assignment, BookContent, CardVersion, Cell, Contract, PriceCard, Rate, RateCard
+from pricing.cards import ALL, Assignment, BookContent, CardVersion, Cell, Contract, PriceCard, RateCard
 from pricing.instants import instant_text
 from pricing.meters import DEFAULT_METERS, MeterRegistry
 
@@ -139,35 +139,10 @@ def card_shown(
     )
 
 
-def quantity_rule(version: CardVersion, meter: str) -> str:
-    """How the card bills the meter's quantity, in words; "" where it bills what is counted."""
-    for rate in _rates(version):
-        if rate.meter != meter:
-            continue
-        words = []
-        if rate.tiles is not None:
-            words.append("images as tokens, by their tiles")
-        if rate.minimum is not None:
-            words.append(f"at least {rate.minimum}")
-        if rate.increment is not None:
-            words.append(f"in begun steps of {rate.increment}")
-        if words:
-            return ", ".join(words)
-    return ""
-
-
 def _cells(version: CardVersion) -> Iterator[Cell]:
     yield version.base
     for variant in version.variants:
         yield variant.cell
-
-
-def _rates(version: CardVersion) -> Iterator[Rate]:
-    for cell in _cells(version):
-        yield from cell.rates
-        if cell.thresholds is not None:
-            for step in cell.thresholds.steps:
-                yield from step.rates
 
 
 def _text(instant_us: int | None) -> str | None:

@@ -41,7 +41,7 @@ class LeafShown:
 class LineShown:
     """One line: `arithmetic` is written out, `rounding` says where and how it was rounded ("": it is exact).
 
-    `rule` says how the billed quantity follows from the counted one; `note` which rate it is.
+    `note` says which rate it is, and by which rule the billed quantity is another than the counted one.
     """
 
     meter: str
@@ -54,7 +54,6 @@ class LineShown:
     note: str
     arithmetic: str
     rounding: str = ""
-    rule: str = ""
     equal: bool = True
 
 
@@ -79,7 +78,7 @@ def leaves_shown(
     return tuple(shown), Check("leaves", not wrong, f"of {', '.join(wrong)}" if wrong else "")
 
 
-def line_shown(line: Mapping[str, Any], note: str, rule: str, *, of_period: bool) -> LineShown:
+def line_shown(line: Mapping[str, Any], note: str, *, of_period: bool) -> LineShown:
     """One recorded line with its arithmetic. `of_period`: a price over a period may be behind it.
 
     A portion of a period's price is what the period's rounded total grew by, so it may be off its own product
@@ -102,7 +101,7 @@ def line_shown(line: Mapping[str, Any], note: str, rule: str, *, of_period: bool
         elif half_even(product) == told:
             value = f"{digits(product)}, rounded to {grouped(amount)}"
             rounding = "half-even at the 18th place of this line"
-        elif of_period and abs(product - told) < 1:
+        elif of_period and abs(product - told) <= 1:
             value = f"{digits(product)}, charged as {grouped(amount)}"
             rounding = "with the period's total, so that it stays exact"
         else:
@@ -119,7 +118,6 @@ def line_shown(line: Mapping[str, Any], note: str, rule: str, *, of_period: bool
         note,
         arithmetic,
         rounding,
-        rule,
         equal,
     )
 

@@ -125,8 +125,12 @@ def _step(steps: list[str], name: str, units: int, price: tuple[str, str, str]) 
     return amount + fixed
 
 
-def pool_shown(content: BookContent, before: PoolState, after: PoolState, at_us: int) -> PoolShown:
-    """The pool before and after the event, and whether the amount after is P of the quantity after."""
+def pool_shown(
+    content: BookContent, before: PoolState, after: PoolState, *, at_us: int, paid: int
+) -> PoolShown:
+    """The pool before and after the event, and whether that is right: the amount after is P of the quantity
+    after, and the pool's lines sum to the difference (`paid`, in atto).
+    """
     version = find_pool(content, before.pool, at_us)
     priced = None if version is None else period_price(version, before.quantity_atto)
     then = None if version is None else period_price(version, after.quantity_atto)
@@ -134,9 +138,13 @@ def pool_shown(content: BookContent, before: PoolState, after: PoolState, at_us:
     if then is None:
         check = Check(name, equal=False, detail="the book version has no such pool at the time of the event")
     else:
-        equal = then.amount == plain(after.amount_atto)
-        detail = "" if equal else f"computed {then.amount}, rated {plain(after.amount_atto)}"
-        check = Check(name, equal, detail)
+        wrong = []
+        if then.amount != plain(after.amount_atto):
+            wrong.append(f"computed {then.amount}, rated {plain(after.amount_atto)}")
+        charged = after.amount_atto - before.amount_atto
+        if paid != charged:
+            wrong.append(f"its lines sum to {plain(paid)}, the period grew by {plain(charged)}")
+        check = Check(name, not wrong, "; ".join(wrong))
     return PoolShown(
         pool=before.pool,
         period_from=instant_text(before.start_us),

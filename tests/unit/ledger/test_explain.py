@@ -227,17 +227,17 @@ def test_an_amount_off_by_one_atto_is_wrong_unless_a_period_is_behind_it() -> No
     """10 x 1 / 3 = 3.333..., half-even 3.333333333333333333; one atto more is the period's rounding."""
     line = {"meter": "m", "quantity": "10", "rate": "1", "per": "3", "amount": "3.333333333333333334"}
     line |= {"status": "priced"}
-    assert line_shown(line, "", "", of_period=False).equal is False
-    shown = line_shown(line, "", "", of_period=True)
+    assert line_shown(line, "", of_period=False).equal is False
+    shown = line_shown(line, "", of_period=True)
     assert (shown.equal, shown.rounding) == (True, "with the period's total, so that it stays exact")
-    far = line_shown(line | {"amount": "3.333333333333333335"}, "", "", of_period=True)
+    far = line_shown(line | {"amount": "3.333333333333333335"}, "", of_period=True)
     assert far.equal is False
 
 
 def test_a_billed_quantity_is_the_one_multiplied() -> None:
     """7 counted, billed as 10: 10 x 0.5 = 5."""
     line = {"meter": "m", "quantity": "7", "billed_quantity": "10", "rate": "0.5", "per": "1", "amount": "5"}
-    shown = line_shown(line | {"status": "priced"}, "", "at least 10", of_period=False)
+    shown = line_shown(line | {"status": "priced"}, "at least 10", of_period=False)
     assert (shown.arithmetic, shown.equal) == ("10 x 0.5 = 5", True)
 
 
@@ -284,6 +284,71 @@ def test_a_pool_is_found_by_its_wire_name_and_time() -> None:
     assert find_pool(content, "a/b/c", TIME_US - 1) is early
     assert find_pool(content, "a/b/c", TIME_US) is late
     assert find_pool(content, "a/b/d", TIME_US) is None
+
+
+POOLED = BookContent(
+    (RateCard("acme/one", "acme", "USD", (COST,), ("one",)),),
+    (
+        PriceCard(
+            "list",
+            (
+                RateCard(
+                    "list/any",
+                    None,
+                    "USD",
+                    (
+                        CardVersion(
+                            Cell((Rate("input_tokens", pool="all", minimum="500"),)),
+                            parts_at_whole_rate=("*",),
+                        ),
+                    ),
+                    ("one",),
+                ),
+            ),
+            (Pool("all", "USD", (PoolVersion("graduated", TIERS, free="100"),)),),
+        ),
+    ),
+    (Contract("standard", "USD", ("list",)),),
+    (Assignment("*", "standard"),),
+)
+NOVEMBER = {"start_us": 1_793_491_200_000_000, "end_us": 1_796_083_200_000_000}
+BEFORE = {"pool": "list/all", "period": NOVEMBER, "quantity": "700", "amount": "1.2", "currency": "USD"}
+
+
+def test_a_period_price_is_written_out_before_and_after() -> None:
+    """100 are free. 700: 600 x 2 / 1000 = 1.2. Input 800 and 400 cached, the latter billed as 500: 2000.
+
+    1900 counted: 1000 x 2 / 1000 + 900 x 1 / 1000 + 5 for the second tier = 7.9; to pay 7.9 - 1.2 = 6.7:
+    800 input are 400 x 2 / 1000 + 400 x 1 / 1000 + 5 = 6.2, then 500 x 1 / 1000 = 0.5.
+    """
+    record, again = rated(POOLED, before=(BEFORE,))
+    explained = explain(record, CAME, again)
+    assert failing(explained) == set()
+    text = describe(Answer(Wanted("event-7"), (explained,)))
+    for expected in (
+        "  pool list/all, graduated, in USD\n    2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z",
+        "before       quantity 700, amount 1.2\n",
+        "700 - 100 free = 600\n",
+        "tier 0 to 1,000: 600 x 2 / 1,000 = 1.2\n",
+        "this event   700 + 1,300 = 2,000\n",
+        "tier 0 to 1,000: 1,000 x 2 / 1,000 = 2\n",
+        "tier over 1,000: 900 x 1 / 1,000 = 0.9\n",
+        "tier over 1,000: flat 5\n",
+        "P(2,000) = 7.9\n",
+        "to pay       7.9 - 1.2 = 6.7\n",
+        "sum                      0.8 + 0.4 + 5 + 0.5 = 6.7 USD",
+    ):
+        assert expected in text, f"{expected!r} is not in\n{text}"
+
+
+def test_a_line_of_a_pool_that_is_wrong_shows_in_its_pool() -> None:
+    """The first portion says 0.9 in place of 0.8: off its product, and 6.8 is not 6.7."""
+    record, again = rated(POOLED, before=(BEFORE,))
+    first = next(number for number, line in enumerate(record.rating["lines"]) if line["side"] == "price")
+    explained = explain(changed(record, {"amount": "0.9"}, first), CAME, again)
+    assert failing(explained) == {"rating", "price lines", "price sum", "pool list/all"}
+    (check,) = [check for check in explained.checks if check.name == "pool list/all"]
+    assert check.detail == "its lines sum to 6.8, the period grew by 6.7"
 
 
 def test_an_answer_of_several_events_says_how_to_narrow() -> None:
