@@ -2,25 +2,34 @@
 
 The two books are compared card by card and contract by contract. A price card counts only while a contract
 that sells it is assigned. Where the comparison cannot tell it says "since ever", never later than the truth.
-Remarks (`source`) and the dimensions of the running sums change no price and count as no change.
+Remarks (`source`, `accepted`), target margins, declared units and the dimensions of the running sums change
+no price and count as no change; neither does it that a billing period, once begun, will be cut short.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
 
-from pricing.cards import ALL, Assignment, BookContent, CardVersion, Contract, PriceCard, RateCard
+from pricing.cards import (
+    ALL,
+    Assignment,
+    BookContent,
+    CardVersion,
+    Contract,
+    ModelAlias,
+    Pool,
+    PriceCard,
+    RateCard,
+)
+from rate_book.overlap import CardNames, Matching
+from rate_book.spans import ALWAYS, EVER, NEVER, Span, at, differing, intersect, span, union
+from rate_book.zone_changes import changed_zones
 
-T = TypeVar("T")
+__all__ = ["EVER", "NEVER", "Change", "changes"]
 
-EVER = -(2**62)
-NEVER = 2**62
-
-Span = tuple[int, int]
-"""Instants [from, to) in microseconds UTC; EVER and NEVER are without end."""
-_ALWAYS: tuple[Span, ...] = ((EVER, NEVER),)
+Found = list[tuple[str, Sequence[Span]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +44,19 @@ def changes(old: BookContent, new: BookContent) -> tuple[Change, ...]:
     """Everything that prices differently in `new`, earliest first. Empty: no answer differs at any
     instant.
     """
-    found: list[tuple[str, Sequence[Span]]] = []
+    found: Found = []
     if (old.context_ignored, old.meters) != (new.context_ignored, new.meters):
-        found.append(("settings", _ALWAYS))
+        found.append(("settings", ALWAYS))
+    matching = Matching({*old.aliases, *new.aliases})
+    together = CardNames(old.provider_cards, matching), CardNames(new.provider_cards, matching)
     found += [
         (f"provider card {card_id}", spans)
-        for card_id, spans in _changed_cards(old.provider_cards, new.provider_cards).items()
+        for card_id, spans in _changed_cards(old.provider_cards, new.provider_cards, together).items()
     ]
-    found += _changed_contracts(old, new)
+    found += _Sales(old, new, matching).changed()
     found += _changed_assignments(old.assignments, new.assignments)
+    found += _changed_aliases(old.aliases, new.aliases)
+    found += changed_zones(old, new)
     result = [Change(what, _instant(spans[0][0])) for what, spans in found if spans]
     return tuple(
         sorted(result, key=lambda change: (change.from_us is not None, change.from_us or 0, change.what))
@@ -54,68 +67,42 @@ def _instant(start_us: int) -> int | None:
     return None if start_us <= EVER else start_us
 
 
+Together = tuple[CardNames, CardNames]
+"""The cards that models are looked up in together, in the old and in the new book."""
+
+
 def _changed_cards(
-    old: Iterable[RateCard],
-    new: Iterable[RateCard],
-    asked_with: tuple[Sequence[RateCard], Sequence[RateCard]] | None = None,
+    old: Iterable[RateCard], new: Iterable[RateCard], together: Together
 ) -> dict[str, Sequence[Span]]:
-    """Each changed card's spans; `asked_with` are the cards that models are looked up in together with these,
-    in the old and in the new book, where these are not all.
-    """
+    """Each changed card's spans."""
     before = {card.card_id: card for card in old}
     after = {card.card_id: card for card in new}
-    together = asked_with or (tuple(before.values()), tuple(after.values()))
     result = {}
     for card_id in before.keys() | after.keys():
-        spans = _changed_card(before.get(card_id), after.get(card_id), *together)
+        spans = _changed_card(before.get(card_id), after.get(card_id), together)
         if spans:
             result[card_id] = spans
     return result
 
 
-def _changed_card(
-    old: RateCard | None, new: RateCard | None, all_old: Sequence[RateCard], all_new: Sequence[RateCard]
-) -> Sequence[Span]:
+def _changed_card(old: RateCard | None, new: RateCard | None, together: Together) -> Sequence[Span]:
     if old == new:
         return ()
-    versions = [
-        (version.valid_from_us, version.valid_to_us)
-        for card in (old, new)
-        if card
-        for version in card.versions
-    ]
     if old is None or new is None or _undated(old) != _undated(new):
         # A model's card is chosen without looking at time. Where another card may have had or may get a name
         # of this one, the name changes hands at every instant, whatever the versions say.
-        if any(new is not None and other is not old and _overlap(new, other) for other in all_old):
-            return _ALWAYS
-        if any(old is not None and other is not new and _overlap(old, other) for other in all_new):
-            return _ALWAYS
-        return _union(_span(*version) for version in versions)
-    return _differing(_priced_as(old.versions), _priced_as(new.versions))
-
-
-def _overlap(card: RateCard, other: RateCard) -> bool:
-    """Whether some call may match both: rather once too often than never (`unless` is not looked at)."""
-    if (
-        card.provider is not None
-        and other.provider is not None
-        and card.provider.lower() != other.provider.lower()
-    ):
-        return False
-    names, others = _lower(card.models), _lower(other.models)
-    prefixes = _lower(item.prefix for item in card.prefixes)
-    other_prefixes = _lower(item.prefix for item in other.prefixes)
-    return (
-        not names.isdisjoint(others)
-        or any(name.startswith(prefix) for name in names for prefix in other_prefixes)
-        or any(name.startswith(prefix) for name in others for prefix in prefixes)
-        or any(a.startswith(b) or b.startswith(a) for a in prefixes for b in other_prefixes)
-    )
-
-
-def _lower(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name.lower() for name in names)
+        all_old, all_new = together
+        if new is not None and all_old.overlapping(new, but=old):
+            return ALWAYS
+        if old is not None and all_new.overlapping(old, but=new):
+            return ALWAYS
+        return union(
+            span(version.valid_from_us, version.valid_to_us)
+            for card in (old, new)
+            if card
+            for version in card.versions
+        )
+    return differing(_priced_as(old.versions), _priced_as(new.versions))
 
 
 def _undated(card: RateCard) -> RateCard:
@@ -126,118 +113,194 @@ def _priced_as(versions: Iterable[CardVersion]) -> list[tuple[Span, object]]:
     """What prices over time: without the end, which is the span's, and without remarks."""
     return [
         (
-            _span(item.valid_from_us, item.valid_to_us),
-            dataclasses.replace(item, valid_to_us=None, source=None),
+            span(item.valid_from_us, item.valid_to_us),
+            dataclasses.replace(item, valid_to_us=None, source=None, accepted=()),
         )
         for item in versions
     ]
 
 
-def _changed_contracts(old: BookContent, new: BookContent) -> list[tuple[str, Sequence[Span]]]:
-    old_cards = {item.price_card_id: item for item in old.price_cards}
-    new_cards = {item.price_card_id: item for item in new.price_cards}
-    old_contracts = {item.contract_id: item for item in old.contracts}
-    new_contracts = {item.contract_id: item for item in new.contracts}
-    result: list[tuple[str, Sequence[Span]]] = []
-    for contract_id in sorted(old_contracts.keys() & new_contracts.keys()):
-        assigned = _union(
-            _span(item.valid_from_us, item.valid_to_us)
-            for item in (*old.assignments, *new.assignments)
-            if item.contract_id == contract_id
+class _Sales:
+    """What contracts sell, compared while they are assigned."""
+
+    def __init__(self, old: BookContent, new: BookContent, matching: Matching) -> None:
+        self._old, self._new = old, new
+        self._matching = matching
+        self._cards = (
+            {item.price_card_id: item for item in old.price_cards},
+            {item.price_card_id: item for item in new.price_cards},
         )
-        before, after = old_contracts[contract_id], new_contracts[contract_id]
-        if before != after:
-            result.append((f"contract {contract_id}", assigned))
-            continue
-        sold = (_sold(old_cards, before), _sold(new_cards, after))
-        for price_card in after.price_cards:
-            cards = _changed_price_card(old_cards, new_cards, price_card, sold)
+        self._together: dict[tuple[str, ...], Together] = {}
+        self._assigned: defaultdict[str, list[Span]] = defaultdict(list)
+        for item in {*old.assignments, *new.assignments}:
+            self._assigned[item.contract_id].append(span(item.valid_from_us, item.valid_to_us))
+
+    def changed(self) -> Found:
+        old = {item.contract_id: item for item in self._old.contracts}
+        new = {item.contract_id: item for item in self._new.contracts}
+        result: Found = []
+        for contract_id in sorted(old.keys() & new.keys()):
+            assigned = union(self._assigned[contract_id])
+            if not assigned:
+                continue
+            if old[contract_id] != new[contract_id]:
+                result.append((f"contract {contract_id}", assigned))
+                continue
             result += [
-                (
-                    f"price card {price_card}, card {card_id}, by contract {contract_id}",
-                    _intersect(spans, assigned),
-                )
+                (f"{what}, by contract {contract_id}", intersect(spans, assigned))
+                for what, spans in self._sold(new[contract_id])
+            ]
+        return result + self._exchanged((*old.values(), *new.values()))
+
+    def _sold(self, contract: Contract) -> Found:
+        result: Found = []
+        for price_card in contract.price_cards:
+            before, after = (cards.get(price_card) for cards in self._cards)
+            if before == after:
+                continue
+            cards = _changed_cards(
+                before.cards if before else (),
+                after.cards if after else (),
+                self._asked_together(contract.price_cards),
+            )
+            result += [
+                (f"price card {price_card}, card {card_id}", spans)
                 for card_id, spans in sorted(cards.items())
             ]
+            result += _changed_pools(price_card, before, after)
+        return result
+
+    def _asked_together(self, price_cards: tuple[str, ...]) -> Together:
+        """All cards of a contract: the first price card that has a card for a model prices it."""
+        found = self._together.get(price_cards)
+        if found is None:
+            old, new = (
+                [card for name in price_cards if name in cards for card in cards[name].cards]
+                for cards in self._cards
+            )
+            found = CardNames(old, self._matching), CardNames(new, self._matching)
+            self._together[price_cards] = found
+        return found
+
+    def _exchanged(self, contracts: Iterable[Contract]) -> Found:
+        """Rates of exchange, while some contract in the currency that they lead to is assigned."""
+        assigned: defaultdict[str, list[Span]] = defaultdict(list)
+        for contract in contracts:
+            assigned[contract.currency] += self._assigned[contract.contract_id]
+        old, new = (
+            _by_key(
+                (
+                    (item.currency, item.to),
+                    span(item.valid_from_us, item.valid_to_us),
+                    (item.rate, item.valid_from_us),
+                )
+                for item in content.exchange
+            )
+            for content in (self._old, self._new)
+        )
+        return [
+            (
+                f"exchange {key[0]} to {key[1]}",
+                intersect(differing(old[key], new[key]), union(assigned[key[1]])),
+            )
+            for key in sorted(old.keys() | new.keys())
+        ]
+
+
+def _changed_pools(price_card: str, before: PriceCard | None, after: PriceCard | None) -> Found:
+    old = {pool.pool: pool for pool in before.pools} if before else {}
+    new = {pool.pool: pool for pool in after.pools} if after else {}
+    return [
+        (f"price card {price_card}, pool {name}", _changed_pool(old.get(name), new.get(name)))
+        for name in sorted(old.keys() | new.keys())
+    ]
+
+
+def _changed_pool(old: Pool | None, new: Pool | None) -> Sequence[Span]:
+    """A version's end is the span's: what ends a period early changes nothing before that end."""
+    if old is not None and new is not None and old.currency != new.currency:
+        return ALWAYS
+    before, after = (
+        [
+            (
+                span(item.valid_from_us, item.valid_to_us),
+                dataclasses.replace(item, valid_to_us=None, source=None),
+            )
+            for item in (pool.versions if pool else ())
+        ]
+        for pool in (old, new)
+    )
+    return differing(before, after)
+
+
+def _changed_aliases(old: Iterable[ModelAlias], new: Iterable[ModelAlias]) -> Found:
+    before, after = (
+        _by_key(
+            (
+                (item.provider.lower(), item.alias.lower()),
+                span(item.valid_from_us, item.valid_to_us),
+                (item.alias, item.model),
+            )
+            for item in aliases
+        )
+        for aliases in (old, new)
+    )
+    return [
+        (f"alias {key[0]}/{key[1]}", differing(before[key], after[key]))
+        for key in sorted(before.keys() | after.keys())
+    ]
+
+
+def _by_key(
+    dated: Iterable[tuple[tuple[str, str], Span, object]],
+) -> defaultdict[tuple[str, str], list[tuple[Span, object]]]:
+    result: defaultdict[tuple[str, str], list[tuple[Span, object]]] = defaultdict(list)
+    for key, when, value in dated:
+        result[key].append((when, value))
     return result
 
 
-def _changed_price_card(
-    old: dict[str, PriceCard],
-    new: dict[str, PriceCard],
-    price_card: str,
-    sold: tuple[Sequence[RateCard], Sequence[RateCard]],
-) -> dict[str, Sequence[Span]]:
-    before, after = old.get(price_card), new.get(price_card)
-    return _changed_cards(before.cards if before else (), after.cards if after else (), sold)
-
-
-def _sold(price_cards: dict[str, PriceCard], contract: Contract) -> tuple[RateCard, ...]:
-    """The cards of all price cards of a contract: the first that has a card for a model prices it."""
-    return tuple(
-        card for name in contract.price_cards if name in price_cards for card in price_cards[name].cards
-    )
-
-
-def _changed_assignments(
-    old: Sequence[Assignment], new: Sequence[Assignment]
-) -> list[tuple[str, Sequence[Span]]]:
+def _changed_assignments(old: Sequence[Assignment], new: Sequence[Assignment]) -> Found:
     """Each customer's contract over time, a customer without its own being `*`."""
-    result: list[tuple[str, Sequence[Span]]] = []
-    for customer in sorted({item.customer for item in (*old, *new)}):
-        spans = _differing_by(_contract_at(old, customer), _contract_at(new, customer), _bounds((*old, *new)))
+    before, after = _by_customer(old), _by_customer(new)
+    result: Found = []
+    for customer in sorted(before.keys() | after.keys()):
+        mine = before.get(customer, ()), after.get(customer, ())
+        others = (before.get(ALL, ()), after.get(ALL, ())) if customer != ALL else ((), ())
+        if mine[0] == mine[1] and others[0] == others[1]:
+            continue
+        spans = differing(_terms(mine[0], others[0]), _terms(mine[1], others[1]))
         result.append((f"assignment of customer {customer}", spans))
     return result
 
 
-def _contract_at(assignments: Sequence[Assignment], customer: str) -> Callable[[int], str | None]:
-    own = [_assigned(item) for item in assignments if item.customer == customer]
-    others = [_assigned(item) for item in assignments if item.customer == ALL]
-    return lambda instant_us: _at(own, instant_us) or _at(others, instant_us)
+def _by_customer(assignments: Iterable[Assignment]) -> dict[str, list[Assignment]]:
+    result: defaultdict[str, list[Assignment]] = defaultdict(list)
+    for item in assignments:
+        result[item.customer].append(item)
+    return dict(result)
 
 
-def _assigned(item: Assignment) -> tuple[Span, str]:
-    return _span(item.valid_from_us, item.valid_to_us), item.contract_id
-
-
-def _bounds(assignments: Iterable[Assignment]) -> list[int]:
-    return [bound for item in assignments for bound in _span(item.valid_from_us, item.valid_to_us)]
-
-
-def _differing(old: list[tuple[Span, object]], new: list[tuple[Span, object]]) -> Sequence[Span]:
-    bounds = [bound for span, _ in (*old, *new) for bound in span]
-    return _differing_by(lambda at: _at(old, at), lambda at: _at(new, at), bounds)
-
-
-def _differing_by(
-    old: Callable[[int], object], new: Callable[[int], object], bounds: Iterable[int]
-) -> Sequence[Span]:
-    """The spans between bounds in which the two give different values."""
-    edges = sorted({EVER, NEVER, *bounds})
-    return _union((start, end) for start, end in pairwise(edges) if old(start) != new(start))
-
-
-def _at(timeline: Iterable[tuple[Span, T]], instant_us: int) -> T | None:
-    for (start, end), value in timeline:
-        if start <= instant_us < end:
-            return value
-    return None
-
-
-def _span(from_us: int | None, to_us: int | None) -> Span:
-    return EVER if from_us is None else from_us, NEVER if to_us is None else to_us
-
-
-def _union(spans: Iterable[Span]) -> Sequence[Span]:
-    result: list[Span] = []
-    for start, end in sorted(spans):
-        if result and start <= result[-1][1]:
-            result[-1] = (result[-1][0], max(end, result[-1][1]))
-        else:
-            result.append((start, end))
+def _terms(own: Sequence[Assignment], others: Sequence[Assignment]) -> list[tuple[Span, object]]:
+    """A customer's contract over time and when each term began, since that is where its period begins."""
+    edges = sorted(
+        {
+            EVER,
+            NEVER,
+            *(bound for item in (*own, *others) for bound in span(item.valid_from_us, item.valid_to_us)),
+        }
+    )
+    mine = [(span(item.valid_from_us, item.valid_to_us), item) for item in own]
+    theirs = [(span(item.valid_from_us, item.valid_to_us), item) for item in others]
+    result: list[tuple[Span, object]] = []
+    held: Assignment | None = None
+    since = EVER
+    for start, end in pairwise(edges):
+        item = at(mine, start) or at(theirs, start)
+        if item is None:
+            held = None
+            continue
+        if item is not held:
+            held, since = item, start
+        result.append(((start, end), (item.contract_id, since)))
     return result
-
-
-def _intersect(left: Sequence[Span], right: Sequence[Span]) -> Sequence[Span]:
-    pairs = ((max(a, c), min(b, d)) for a, b in left for c, d in right)
-    return _union((start, end) for start, end in pairs if start < end)

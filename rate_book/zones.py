@@ -1,7 +1,7 @@
 """Time zones by name, as tables of offsets: from the pinned package `tzdata`, never from the machine."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC as UTC_ZONE
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -22,15 +22,17 @@ _STRIDE_S = 86_400
 
 def zone_names(content: BookContent) -> set[str]:
     """The zones that contracts and schedules of the book name, other than UTC."""
+    return (set(schedule_zones(content)) | {contract.zone for contract in content.contracts}) - {UTC}
+
+
+def schedule_zones(content: BookContent) -> Iterator[str]:
+    """The zone of each schedule of the book."""
     groups = (content.provider_cards, *(price_card.cards for price_card in content.price_cards))
-    named = {
-        schedule.zone
-        for cards in groups
-        for card in cards
-        for version in card.versions
-        for schedule in version.schedules
-    }
-    return (named | {contract.zone for contract in content.contracts}) - {UTC}
+    for cards in groups:
+        for card in cards:
+            for version in card.versions:
+                for schedule in version.schedules:
+                    yield schedule.zone
 
 
 def resolve(names: Iterable[str]) -> tuple[Zone, ...]:
