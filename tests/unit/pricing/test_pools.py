@@ -87,6 +87,19 @@ def test_an_event_can_cross_several_tiers_at_once() -> None:
     assert amount(steps, "100") == "140"
 
 
+def test_each_of_three_tiers_brings_its_flat() -> None:
+    """20 units: 10 x 3 + 10 x 2 + 1 + 10 = 61; 40 units: 10 x 3 + 20 x 2 + 10 x 1 + 1 + 10 + 100 = 191.
+
+    So 20 more from 20 on: 10 x 2 = 20, 10 x 1 = 10, and the last flat, 100.
+    """
+    steps = price(
+        "graduated", Tier("0", "3", flat="1"), Tier("10", "2", flat="10"), Tier("30", "1", flat="100")
+    )
+    assert (amount(steps, "20"), amount(steps, "40")) == ("61", "191")
+    assert pays(steps, "0", "20") == (["tier 0: 10 = 30", "tier 1: 10 = 20"], "11")
+    assert pays(steps, "20", "20") == (["tier 1: 10 = 20", "tier 2: 10 = 10"], "100")
+
+
 def test_an_event_that_ends_at_a_start_has_no_line_of_the_next_tier() -> None:
     """990 + 10 = 1000: 10 x 0.01 = 0.1. The next unit then is of the second tier: 0.008."""
     assert pays(price("graduated", *TWO), "990", "10") == (["tier 0: 10 = 0.1"], "0")
