@@ -101,7 +101,7 @@ class CompiledCell:
     ) -> tuple[tuple[tuple[int, ...], tuple[LineTemplate, ...]], ...]:
         """For each rule by which the call may cost nothing: the positions that must then hold nothing."""
         found = []
-        for rule in self._extras.not_billed if meters else ():
+        for rule in self._extras.not_billed:
             said = ", ".join(f"{key}={value}" for key, value in rule.when)
             without = f" without {', '.join(rule.without)}" if rule.without else ""
             parts = frozenset(rule.without).union(*(self._registry.parts(meter) for meter in rule.without))
