@@ -271,6 +271,7 @@ class PartitionBatch:
             self._memory.last_sequences(list({candidate.event["customer_id"] for candidate in candidates}))
         )
         batch_values: dict[int, bytes] = {}
+        pools = self._pool_so_far
         for candidate in candidates:
             record, event = candidate.record, candidate.event
             value = record.value or b""
@@ -281,7 +282,7 @@ class PartitionBatch:
                     self._repeat(candidate, content, first, batch_values)
                     continue
                 self._customer_id = event["customer_id"]
-                rated = self._tools.rate(event, value, self._pool_so_far)
+                rated = self._tools.rate(event, value, pools)
             except Reject as verdict:
                 self._reject(
                     topic, record, verdict, (event["customer_id"], event["source"], event["event_id"])
