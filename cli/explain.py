@@ -1,6 +1,7 @@
 """`ratestream explain`: one event from its offset to its amounts, laid out to be checked with a pencil."""
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import click
@@ -15,8 +16,8 @@ from ledger.settings import LedgerSettings
 from runtime.settings import SettingsLoader
 
 FINDINGS, AMBIGUOUS = 1, 2
-_LABEL, _METER = 10, 24
-_RULE = "-" * 78
+_LABEL, _METER, _WIDTH = 10, 24, 100
+_RULE = "-" * _WIDTH
 
 
 @click.command()
@@ -177,7 +178,7 @@ def _card(card: CardShown) -> list[str]:
     where = f"of price card {card.price_card}, " if card.price_card else ""
     lines = [f"    {where}in force {_span(card.valid_from, card.valid_to)}; in {card.currency}"]
     if card.source:
-        lines.append(f"    source: {card.source}")
+        lines += _wrapped(f"source: {card.source}")
     for total in card.totals:
         parts = " + ".join(f"{grouped(quantity)} {meter}" for meter, quantity in total.parts)
         written = f"{parts} = {grouped(total.total)}" if len(total.parts) > 1 else grouped(total.total)
@@ -185,6 +186,12 @@ def _card(card: CardShown) -> list[str]:
         beyond = "over" if total.operator == "gt" else "from"
         lines.append(f"    total of {total.selector}: {written}; steps {beyond} {steps}")
     return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent="    ", subsequent_indent="      ", break_long_words=False
+    )
 
 
 def _line(line: LineShown) -> list[str]:
@@ -226,7 +233,8 @@ def _period_price(name: str, price: PeriodPrice | None, quantity: str, amount: s
 
 def _checks(one: Explanation) -> list[str]:
     if one.equal:
-        return [f"recomputed: equal ({_listed(check.name for check in one.checks)})"]
+        names = _listed(check.name for check in one.checks)
+        return textwrap.wrap(f"recomputed: equal ({names})", _WIDTH, subsequent_indent="  ")
     lines = [f"recomputed: NOT EQUAL ({_listed(check.name for check in one.checks if not check.equal)})"]
     return lines + [f"  {check.name}: {check.detail}" for check in one.checks if not check.equal]
 
