@@ -9,16 +9,17 @@ from pricing.cards import (
     Multiplier,
     NotBilled,
     PriceCard,
+    Variant,
 )
 from pricing.cardset import CardSet
 from pricing.rate import Call, rate
-from tests.unit.pricing.build import M, book, card, cell, cost, flat, sold, variant
+from tests.unit.pricing.build import M, book, card, cell, cost, flat, sold
 
 QUALITY = ContextKey("event.quality_tier", ("economy", "premium"), "economy")
 BY_QUALITY = CardVersion(
     cell({"input_tokens": "2"}),
     context=(QUALITY,),
-    variants=(variant({"input_tokens": "6"}, **{"event.quality_tier": "premium"}),),
+    variants=(Variant((("event.quality_tier", "premium"),), cell({"input_tokens": "6"})),),
 )
 USAGE = {"input_tokens": M}
 

@@ -22,7 +22,7 @@ def priced(*multipliers: Multiplier, variants: tuple[Variant, ...] = ()) -> Card
 
 
 def rate_of(version: CardVersion, **context: str) -> str | None:
-    return cost(book(card(version)), {"input_tokens": M}, **context).lines[0].rate
+    return cost(book(card(version)), {"input_tokens": M}, context=context).lines[0].rate
 
 
 def test_each_value_without_a_cell_brings_its_factor() -> None:
