@@ -3,18 +3,17 @@
 Exit codes: 0 fine, 1 findings, 2 usage, 3 infrastructure, 4 unpriced; 70 is a bug, shown with its traceback.
 """
 
-import importlib
 import logging
 import sys
 import traceback
 
 import click
 
+from cli.lazy import LazyGroup
 from runtime.settings import LogSettings, SettingsLoader, process_environment
 from runtime.telemetry import setup_logging
 
-# Name -> where it is. A command is imported when it is asked for, so that one part neither slows nor breaks
-# the others.
+# Name -> where it is; a command is imported when it is asked for.
 COMMANDS = {
     "stack": "cli.stack.commands:stack",
     "topics": "cli.topics:topics",
@@ -45,39 +44,7 @@ _EXIT_CODES = {
 log = logging.getLogger(__name__)
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported on demand."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        target = COMMANDS.get(cmd_name)
-        if target is None:
-            return None
-        module_name, _, attribute = target.partition(":")
-        try:
-            command = getattr(importlib.import_module(module_name), attribute)
-        except ModuleNotFoundError as error:
-            return _unavailable(cmd_name, str(error))
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{target} is not a click command")
-        return command
-
-
-def _unavailable(name: str, reason: str) -> click.Command:
-    """Stand in for a command that cannot be imported, so that `--help` still lists the others."""
-
-    @click.command(name, context_settings={"ignore_unknown_options": True}, add_help_option=False)
-    @click.argument("rest", nargs=-1)
-    def unavailable(rest: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever is given, it cannot run
-        raise click.UsageError(f"`ratestream {name}` is not available here: {reason}")
-
-    unavailable.short_help = f"(not available: {reason})"
-    return unavailable
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ratestream")
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure. Also: RATESTREAM_DEBUG=1.")
 @click.pass_context

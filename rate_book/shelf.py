@@ -118,6 +118,13 @@ def read_whole(
     return with_cards(rest_of(top, bodies), [(ref.group, cards[ref.key]) for ref in refs])
 
 
+def read_rest(connection: Connection, root: bytes) -> BookContent:
+    """All of a version but its cards."""
+    bodies: dict[bytes, str] = {}
+    top, _ = _read_top(connection, root, {}, bodies)
+    return rest_of(top, bodies)
+
+
 def read_refs(connection: Connection, root: bytes, known: dict[bytes, str]) -> list[CardRef]:
     """Where each card of a version is; `known` keeps the runs that versions share."""
     top = read_root(fetch_parts(connection, [root])[root])

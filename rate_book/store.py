@@ -20,20 +20,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
 
-from psycopg.errors import UndefinedColumn, UndefinedTable
+from psycopg.errors import UndefinedTable
 
 from pricing.cards import BookContent
 from pricing.compile import CompiledBook, compile_book
 from pricing.instants import instant_text
 from rate_book.changes import Change, changes
-from rate_book.content import canonical_json, content_from_json, content_hash
-from rate_book.errors import ChangeTooSoonError, NoBookError, StoreBrokenError
+from rate_book.content import canonical_json
+from rate_book.errors import ChangeTooSoonError, StoreBrokenError
 from rate_book.instants import format_from, moment
+from rate_book.kept import Kept, content_of, kept_version
 from rate_book.part_store import put_parts
 from rate_book.parts import Packed, pack
-from rate_book.shelf import Shelf, read_recent, read_whole
+from rate_book.shelf import Shelf, read_recent
 from runtime.postgres import RATE_BOOK_LOCK, Connection, where
 
 NOTIFY_CHANNEL = "ratestream_book"
@@ -151,11 +151,11 @@ def _compare(connection: Connection, draft: _Draft) -> _Compared:
     newest = _newest(connection)
     if newest is None:
         return _Compared(None, is_same=False, touched=changes(BookContent(), draft.content))
-    kept = _kept(connection, newest.version)
+    kept = kept_version(connection, newest.version)
     same = kept.root == draft.packed.root or kept.text == _text_if(kept, draft.content)
     if same:
         return _Compared(newest, is_same=True, touched=())
-    before = _content(connection, kept, draft.packed)
+    before = content_of(connection, kept, draft.packed.cards)
     return _Compared(newest, is_same=False, touched=changes(before, draft.content))
 
 
@@ -217,7 +217,7 @@ def load_version(connection: Connection, version: int) -> BookContent:
     """The content of a version. Raises NoBookError where there is none, StoreBrokenError where its hash is
     not.
     """
-    return _content(connection, _kept(connection, version))
+    return content_of(connection, kept_version(connection, version))
 
 
 def load_compiled(
@@ -229,11 +229,11 @@ def load_compiled(
     fetched by that DSN when a call needs them, and then a call may raise DatabaseUnavailableError. What the
     book `like` has loaded in this way is not fetched again.
     """
-    kept = _kept(connection, version)
+    kept = kept_version(connection, version)
     held = _compiled(version, kept.content_hash, None if dsn is None else where(dsn))
     if held.book is None:
         if dsn is None or kept.root is None:
-            held.book = compile_book(_content(connection, kept), version, kept.content_hash)
+            held.book = compile_book(content_of(connection, kept), version, kept.content_hash)
         else:
             now_us = _integer(connection, f"select {_NOW_US}")
             shelf = like.shelf if like is not None and isinstance(like.shelf, Shelf) else None
@@ -253,46 +253,7 @@ def _compiled(version: int, hashed: str, place: str | None) -> _Held:  # noqa: A
     return _Held()
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """How a version is stored: as a root, or as its text."""
-
-    version: int
-    content_hash: str
-    text: str | None
-    root: bytes | None
-
-
-def _kept(connection: Connection, version: int) -> _Kept:
-    query = "select content_hash, content, {} from rate_book.versions where version = %s"
-    try:
-        with connection.transaction():
-            row = connection.execute(query.format("root").encode(), (version,)).fetchone()
-    except UndefinedTable:
-        row = None
-    except UndefinedColumn:  # before the migration that brought parts
-        with connection.transaction():
-            row = connection.execute(query.format("null").encode(), (version,)).fetchone()
-    if row is None:
-        raise NoBookError(f"rate book: version {version} is not stored")
-    hashed, text, root = row
-    return _Kept(version, str(hashed), cast("str | None", text), cast("bytes | None", root))
-
-
-def _content(connection: Connection, kept: _Kept, packed: Packed | None = None) -> BookContent:
-    """The whole content; cards that `packed` has the same are taken from there."""
-    if kept.root is not None:
-        if kept.root.hex() != kept.content_hash:
-            raise StoreBrokenError(f"rate book: version {kept.version}: its root is not {kept.content_hash}")
-        return read_whole(connection, kept.root, packed.cards if packed else None)
-    if kept.text is None or content_hash(kept.text) != kept.content_hash:
-        raise StoreBrokenError(
-            f"rate book: version {kept.version}: its content does not have the hash {kept.content_hash}"
-        )
-    return content_from_json(kept.text, f"rate book version {kept.version}")
-
-
-def _text_if(kept: _Kept, content: BookContent) -> str:
+def _text_if(kept: Kept, content: BookContent) -> str:
     """The content as text where the version is kept so; else nothing that a version could be."""
     return canonical_json(content) if kept.text is not None else ""
 

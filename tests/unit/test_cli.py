@@ -97,10 +97,13 @@ def test_every_command_is_there_and_its_help_shows_an_example(name: str) -> None
     def check(command: click.Command, path: str) -> None:
         assert "Example" in (command.help or ""), f"{path} --help shows no example"
         if isinstance(command, click.Group):
-            for child, inner in command.commands.items():
+            context = click.Context(command)
+            for child in command.list_commands(context):
+                inner = command.get_command(context, child)
+                assert inner is not None
                 check(inner, f"{path} {child}")
 
-    command = front.LazyGroup().get_command(click.Context(front.ratestream), name)
+    command = front.ratestream.get_command(click.Context(front.ratestream), name)
     assert command is not None
     check(command, name)
 
