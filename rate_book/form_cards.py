@@ -7,6 +7,7 @@ from pricing.cards import CardVersion, Cell, ContextKey, ModelPrefix, Multiplier
 from rate_book.fields import Fields
 from rate_book.form_rates import read_cell, read_matrix
 from rate_book.form_terms import (
+    known_key,
     read_accepted,
     read_markup,
     read_multiplier,
@@ -113,6 +114,7 @@ def _version(fields: Fields, source: str | None) -> CardVersion:
 
 def _context_key(name: str, fields: Fields) -> ContextKey:
     with fields.inside():
+        known_key(fields, "key", name)
         return ContextKey(name, fields.texts("values"), fields.optional_text("default"))
 
 

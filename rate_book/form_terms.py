@@ -4,7 +4,8 @@
 
 from dataclasses import dataclass
 
-from pricing.cards import ALL, UTC, Multiplier, NotBilled, Pairs, Rate, Schedule, Window
+from pricing.cards import ALL, ATTRIBUTE_PREFIX, UTC, Multiplier, NotBilled, Pairs, Rate, Schedule, Window
+from rate_book.dimensions import ATTRIBUTE_FIELDS, is_attribute
 from rate_book.fields import Fields
 from rate_book.lint_rules import LINT_RULES
 
@@ -16,6 +17,14 @@ class Markup:
     percent: str | None = None
     fixed: tuple[Rate, ...] = ()
     minimum: str | None = None
+
+
+def known_key(fields: Fields, field: str, key: str) -> None:
+    """Refuses an attribute that events do not have: nothing would ever be priced by it."""
+    if key.startswith(ATTRIBUTE_PREFIX) and not is_attribute(key):
+        known = ", ".join(sorted(ATTRIBUTE_FIELDS))
+        rule = f"is no attribute of events: has_query, compliance.TAG, tag.NAME, {known}"
+        raise fields.refuse(field, key, rule)
 
 
 def read_schedule(fields: Fields) -> Schedule:
@@ -46,7 +55,10 @@ def read_multiplier(fields: Fields) -> Multiplier:
 
 def read_not_billed(fields: Fields) -> NotBilled:
     with fields.inside():
-        return NotBilled(fields.pairs("when"), fields.texts("without"))
+        when = fields.pairs("when")
+        for key, _ in when:
+            known_key(fields, "when", key)
+        return NotBilled(when, fields.texts("without"))
 
 
 def read_markup(fields: Fields) -> Markup:
