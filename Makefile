@@ -5,16 +5,22 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.stamp
+
 # An environment holds absolute paths: one that was made elsewhere (a moved or copied checkout) is made again.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(STAMP))
 endif
+ifneq ($(shell cat $(PEERS_STAMP) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(PEERS_STAMP))
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fault bench lint types imports fmt lock
+.PHONY: help setup demo test test-fault bench peers compare-prices lint types imports fmt lock
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with the ratestream command in it
 
@@ -38,6 +44,16 @@ test-fault: setup ## the whole fault matrix: kills, pauses and aborts real proce
 bench: setup ## measure, answers checked first; writes bench/results
 	$(BIN)/python -m bench
 
+peers: $(PEERS_STAMP) ## make .venv-peers with the packages that we compare with; no other target needs it
+
+$(PEERS_STAMP): requirements/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/peers.txt
+	@echo '$(CURDIR)' > $(PEERS_STAMP)
+
+compare-prices: setup peers ## our prices beside those of genai-prices and LiteLLM: each disagreement, who is right, why
+	$(BIN)/python -m bench.peers
+
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,3 +72,5 @@ lock: ## pin requirements anew with uv: exact versions and hashes, no download a
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --python-version 3.11 --extra stack --extra dev --no-emit-package ratestream-client \
 	  pyproject.toml -o requirements/dev.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 requirements/peers.in -o requirements/peers.txt

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.micro import price
+from bench.peers import timing
 from bench.pipeline.run import clean_up, database, new_world, run_bare, run_rater
 from cli.stack.local import LocalStack
 from runtime.settings import SettingsLoader
@@ -31,7 +32,8 @@ def main() -> None:
     loader = SettingsLoader.of_process()
     with _services(loader):
         print("one price ...", flush=True)
-        figures = {"machine": _machine(), "price": price.run()} | _loops(loader, arguments)
+        figures = {"machine": _machine(), "price": price.run(), "peers": timing.run()}
+        figures |= _loops(loader, arguments)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -114,7 +116,17 @@ def _show(figures: dict[str, Any], path: Path) -> None:
     print("\none price, microseconds (min, median, max)")
     for name, timed in figures["price"].items():
         print(f"  {name:<20} {timed['min']:.2f}  {timed['median']:.2f}  {timed['max']:.2f}")
+    _show_peers(figures["peers"])
     print(f"\nwritten to {path}")
+
+
+def _show_peers(figures: dict[str, Any] | None) -> None:
+    if figures is None:
+        print("\nnot beside genai-prices and LiteLLM: `make peers` makes their environment")
+        return
+    print("\none price beside other packages, times faster (medians of this run)")
+    for name, times in figures["times_faster"].items():
+        print(f"  {name:<28} {times:.1f}")
 
 
 if __name__ == "__main__":

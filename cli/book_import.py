@@ -99,14 +99,17 @@ def _today() -> date:
 
 def _report(imported: Imported, written: Sequence[Path], found: Difference, *, as_json: bool) -> None:
     folder = written[0].parent
-    if folder.resolve() != shipped_books()[0].resolve():
-        (folder / REPORT_FILE).write_text(rows_text(found.rows), encoding="utf-8")
+    # Not beside the shipped lists: a report belongs to a review.
+    report = None if folder.resolve() == shipped_books()[0].resolve() else folder / REPORT_FILE
+    if report:
+        report.write_text(rows_text(found.rows), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(_as_data(imported.lists, imported.refusals, found, folder)))
         return
-    click.echo(rows_text(found.rows[:_SHOWN]), nl=False)
-    if len(found.rows) > _SHOWN:
-        click.echo(f"and {len(found.rows) - _SHOWN} more in {folder / REPORT_FILE}")
+    shown = found.rows[:_SHOWN] if report else found.rows
+    click.echo(rows_text(shown), nl=False)
+    if len(shown) < len(found.rows):
+        click.echo(f"and {len(found.rows) - len(shown)} more in {report}")
     cards = sum(len(item.cards) for item in imported.lists)
     click.echo(
         f"{cards} cards in {len(imported.lists)} provider files in {folder};"

@@ -164,15 +164,19 @@ def _with_batch(version: Dated, batch: VariantPrices, since: str | None) -> list
 
 
 def _is_half(batch: VariantPrices, then: Prices, later: Prices) -> bool:
-    """What batch prices cost the same then as when the list prices batch, and batch is half of it."""
+    """What batch prices cost the same then as when the list prices batch, and batch is half of it; cached
+    input may cost what it costs without batch.
+    """
     starts = [None, *(step.start for step in later.steps)]
     if [step.start for step in then.steps] != starts[1:] or then.operator != later.operator:
         return False
-    return all(
-        _at(then, meter, start) == _at(later, meter, start) == 2 * _at(batch.prices, meter, start)
-        for meter in batch.prices.rates
-        for start in starts
-    )
+    for meter in batch.prices.rates:
+        factors = (1, 2) if meter.startswith("cache_") else (2,)
+        for start in starts:
+            standard, in_batch = _at(later, meter, start), _at(batch.prices, meter, start)
+            if _at(then, meter, start) != standard or not any(standard == in_batch * by for by in factors):
+                return False
+    return True
 
 
 def _at(prices: Prices, meter: str, start: int | None) -> Fraction:
