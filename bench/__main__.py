@@ -13,12 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench import book
 from bench.micro import price
 from bench.peers import timing
-from bench.pipeline.run import clean_up, database, new_world, run_bare, run_rater
+from bench.pipeline.run import clean_up, database, empty_database, new_world, run_bare, run_rater
 from cli.stack.local import LocalStack
 from runtime.settings import SettingsLoader
 
+PARTS = ("price", "book", "loops")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -28,12 +30,21 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000, help="events a loop copies or rates")
     parser.add_argument("--known", type=int, default=1_000_000, help="ids that the rater knows beforehand")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cards", type=int, default=book.CARDS, help="cards of the big book")
+    parser.add_argument("--only", choices=PARTS, help="one part; by default all")
     arguments = parser.parse_args()
+    parts = PARTS if arguments.only is None else (arguments.only,)
     loader = SettingsLoader.of_process()
+    figures: dict[str, Any] = {"machine": _machine()}
     with _services(loader):
-        print("one price ...", flush=True)
-        figures = {"machine": _machine(), "price": price.run(), "peers": timing.run()}
-        figures |= _loops(loader, arguments)
+        if "price" in parts:
+            print("one price ...", flush=True)
+            figures |= {"price": price.run(), "peers": timing.run()}
+        if "book" in parts:
+            print(f"a book of {arguments.cards:,} cards, {book.VERSIONS} versions each ...", flush=True)
+            figures["book"] = book.run(empty_database(loader), arguments.cards)
+        if "loops" in parts:
+            figures |= _loops(loader, arguments)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -99,6 +110,21 @@ def _machine() -> dict[str, Any]:
 
 
 def _show(figures: dict[str, Any], path: Path) -> None:
+    if "bare_loop" in figures:
+        _show_loops(figures)
+    if "book" in figures:
+        print("\na book of many years")
+        for name, value in figures["book"].items():
+            print(f"  {name:<28} {value}")
+    if "price" in figures:
+        print("\none price, microseconds (min, median, max)")
+        for name, timed in figures["price"].items():
+            print(f"  {name:<20} {timed['min']:.2f}  {timed['median']:.2f}  {timed['max']:.2f}")
+        _show_peers(figures["peers"])
+    print(f"\nwritten to {path}")
+
+
+def _show_loops(figures: dict[str, Any]) -> None:
     for name in ("bare_loop", "rater", "rater_with_known_ids"):
         runs = figures[name]
         print(f"\n{name}: events/s, CPU-s a million, peak MiB")
@@ -113,11 +139,6 @@ def _show(figures: dict[str, Any], path: Path) -> None:
     ):
         ratio = figures[name]
         print(f"  {name:<32} {ratio['min']:.3f}  {ratio['median']:.3f}  {ratio['max']:.3f}")
-    print("\none price, microseconds (min, median, max)")
-    for name, timed in figures["price"].items():
-        print(f"  {name:<20} {timed['min']:.2f}  {timed['median']:.2f}  {timed['max']:.2f}")
-    _show_peers(figures["peers"])
-    print(f"\nwritten to {path}")
 
 
 def _show_peers(figures: dict[str, Any] | None) -> None:

@@ -69,10 +69,15 @@ def new_world(loader: SettingsLoader, dsn: str, count: int, directory: Path, *, 
     return world
 
 
+def empty_database(loader: SettingsLoader) -> str:
+    """A database of the benchmarks' own; `clean_up` drops it."""
+    server = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
+    return create_database(server, _DATABASE_PREFIX + secrets.token_hex(4))
+
+
 def database(loader: SettingsLoader) -> str:
     """A database of the benchmarks' own, with their book as version 1."""
-    server = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
-    dsn = create_database(server, _DATABASE_PREFIX + secrets.token_hex(4))
+    dsn = empty_database(loader)
     with connect(dsn) as connection:
         migrate(connection)
     with connect(dsn) as connection:
