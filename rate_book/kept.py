@@ -1,6 +1,6 @@
 """Contents of stored versions: from their parts, or from the text of those stored before there were parts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -57,6 +57,18 @@ def content_of(
 def load_beside(connection: Connection, version: int, content: BookContent) -> BookContent:
     """A version, to be compared with this content: cards that are the same are the same objects."""
     return content_of(connection, kept_version(connection, version), pack(content).cards)
+
+
+def load_named(connection: Connection, version: int, card_ids: Collection[str]) -> BookContent:
+    """A version with only those of its cards that have one of these ids."""
+    kept = kept_version(connection, version)
+    if kept.root is None:
+        return content_of(connection, kept)
+    refs = [ref for ref in read_refs(connection, _root(kept), {}) if ref.card_id in card_ids]
+    cards = read_cards(connection, refs)
+    return with_cards(
+        read_rest(connection, _root(kept)), ((group, card) for (group, _), card in cards.items())
+    )
 
 
 def load_two(connection: Connection, one: int, other: int) -> tuple[BookContent, BookContent]:

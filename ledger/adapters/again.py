@@ -4,7 +4,8 @@ from ledger.core.explain import REVERSAL, Again, BookFacts, Rated
 from pricing.errors import UsageError
 from pricing.instants import instant_text
 from rate_book.errors import NoBookError
-from rate_book.store import load_compiled, load_version, versions
+from rate_book.kept import load_named
+from rate_book.store import load_compiled, versions
 from rate_book.translate import rate_again, rating_record
 from runtime.postgres import connect
 
@@ -22,7 +23,8 @@ def compute_again(dsn: str, record: Rated) -> Again | str:
         if stored is None:
             return f"version {number} of the rate book is not stored"
         try:
-            content, book = load_version(connection, number), load_compiled(connection, number)
+            content = load_named(connection, number, {line["card"] for line in told["lines"]})
+            book = load_compiled(connection, number, dsn)
         except NoBookError as error:
             return str(error)
     facts = BookFacts(number, stored.content_hash, instant_text(stored.recorded_us), stored.author)

@@ -61,6 +61,6 @@ class StoredBooks:
     def _load(self, version: int) -> CompiledBook | NotRecomputable:
         with connect(self._dsn, application_name="ratestream-verify") as connection:
             try:
-                return load_compiled(connection, version)
+                return load_compiled(connection, version, self._dsn)
             except NoBookError as error:
                 return NotRecomputable(str(error))

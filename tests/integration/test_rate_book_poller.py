@@ -12,7 +12,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pricing.cards import BookContent, CardVersion, Cell, Rate, RateCard
 from pricing.compile import compile_book
-from rate_book.errors import NoBookError
+from rate_book.errors import BookPollerError, NoBookError
+from rate_book.shelf import Shelf
 from rate_book.source import BookPoller, Confirmed, StaticSource
 from rate_book.store import apply
 from runtime.postgres import connect, migrate
@@ -166,6 +167,55 @@ def test_a_database_that_went_back_in_time_is_refused(postgres: PostgresFixture)
             connection.execute("delete from rate_book.versions where version = 2")
         until(lambda: "went back in time" in (poller.last_error or ""))
         assert poller.newest().book.version == 2
+
+
+def test_a_thread_that_ends_by_a_bug_is_told_to_whoever_asks(
+    postgres: PostgresFixture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first check confirms version 1; then a bug ends the thread: nothing is told any more."""
+    put(postgres, "1")
+    with polling(postgres.dsn, poll_s=0.05) as poller:
+        poller.wait_first(DEADLINE_S)
+
+        def bug(_connection: object) -> None:
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr("rate_book.source.check_newest", bug)
+        until(lambda: not poller._thread.is_alive())
+        with pytest.raises(BookPollerError, match="a bug") as caught:
+            poller.newest()
+        assert caught.value.exit_code == 3
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert "the thread that confirms versions ends" in caplog.text
+
+
+def test_a_bug_before_the_first_answer_keeps_nobody_waiting(
+    postgres: PostgresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rate_book.source.connect", None)
+    with polling(postgres.dsn, poll_s=3600) as poller, pytest.raises(BookPollerError, match="TypeError"):
+        poller.wait_first(3600)
+
+
+def test_a_poller_that_was_stopped_still_tells_what_it_confirmed(postgres: PostgresFixture) -> None:
+    put(postgres, "1")
+    with polling(postgres.dsn, poll_s=0.05) as poller:
+        confirmed = poller.wait_first(DEADLINE_S)
+    assert poller.newest().book is confirmed.book
+
+
+def test_the_poller_loads_for_rating_and_shares_parts_with_the_version_before(
+    postgres: PostgresFixture,
+) -> None:
+    put(postgres, "1")
+    with polling(postgres.dsn, poll_s=3600) as poller:
+        first = poller.wait_first(DEADLINE_S).book.shelf
+        put(postgres, "2")
+        until(lambda: poller.newest().book.version == 2)
+        second = poller.newest().book.shelf
+    assert isinstance(first, Shelf)
+    assert isinstance(second, Shelf)
+    assert [version.base.rates[0].rate for version in second.recent("", "p/m").versions] == ["2"]
 
 
 def test_a_static_source_always_confirms() -> None:
