@@ -126,7 +126,7 @@ def test_a_volume_price_that_falls_gives_back() -> None:
 
 
 def test_packages_and_free_units() -> None:
-    """5 free, then 10 for each begun 100: 6 units begin a package, the 99 up to 105 none, one more the next."""
+    """5 free, then 10 for each begun 100: 6 units begin a package, the next 99 none, one more a second."""
     version = PoolVersion("package", (Tier("0", "10", "100"),), free="5")
     account = Account(selling([version]))
     first = account.rate(web_searches="6")
