@@ -1,0 +1,405 @@
+"""Every price shape in YAML, into the dataclasses; and what is refused, by file, card, field and value."""
+
+from pathlib import Path
+
+import pytest
+
+from pricing.cards import (
+    BookContent,
+    CardVersion,
+    Cell,
+    ContextKey,
+    Contract,
+    ExchangeRate,
+    ModelAlias,
+    Multiplier,
+    NotBilled,
+    Pool,
+    PoolVersion,
+    Rate,
+    RateCard,
+    Schedule,
+    Tier,
+    TileRule,
+    Variant,
+    Window,
+)
+from pricing.check import check_book
+from rate_book.content import canonical_json, content_from_json
+from rate_book.errors import BookInvalidError
+from rate_book.form import load_book
+
+JANUARY_2026 = 1_767_225_600_000_000  # 20454 days of 86,400 s
+HEAD = "provider: acme\ncurrency: USD\ncards:\n  - card: acme/one\n    models: [one]\n"
+
+
+def written(folder: Path, **files: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def card_of(tmp_path: Path, version: str) -> RateCard:
+    """The card with one version that says this, on lines of its own."""
+    text = HEAD + "    versions:\n      - " + version.strip().replace("\n", "\n        ") + "\n"
+    return load_book([written(tmp_path, book=text)]).provider_cards[0]
+
+
+def version_of(tmp_path: Path, version: str) -> CardVersion:
+    return card_of(tmp_path, version).versions[0]
+
+
+def refused(tmp_path: Path, text: str) -> BookInvalidError:
+    with pytest.raises(BookInvalidError) as caught:
+        load_book([written(tmp_path, book=text)])
+    assert "book.yaml" in caught.value.where
+    return caught.value
+
+
+def refused_version(tmp_path: Path, version: str) -> BookInvalidError:
+    with pytest.raises(BookInvalidError) as caught:
+        version_of(tmp_path, version)
+    assert "book.yaml: acme/one" in caught.value.where
+    return caught.value
+
+
+def test_a_rate_may_say_how_its_quantity_is_billed(tmp_path: Path) -> None:
+    rates = version_of(
+        tmp_path,
+        """
+rates:
+  audio_seconds: {rate: 0.04 per 3600, minimum: 10.0, increment: 1}
+  input_images: {rate: "5 per 1000000", tiles: {low: 85, base: 85, tile: 170, short_px: 512}}
+  output_tokens: 15 per 1000000
+""",
+    ).base.rates
+    assert rates == (
+        Rate("audio_seconds", "0.04", "3600", "10", "1"),
+        Rate("input_images", "5", "1000000", tiles=TileRule("85", "85", "170", 512, 2048, 512)),
+        Rate("output_tokens", "15", "1000000"),
+    )
+
+
+def test_schedules_multipliers_and_what_is_not_billed(tmp_path: Path) -> None:
+    version = version_of(
+        tmp_path,
+        """
+rates: {input_tokens: 2}
+schedules:
+  - key: hours
+    default: normal
+    zone: Asia/Shanghai
+    windows:
+      - {value: peak, days: [tue, mon], from: "09:00", to: "12:00"}
+      - {value: night, from: "22:00", to: "06:00"}
+    holidays: ["2026-10-02", "2026-10-01"]
+multipliers:
+  - {name: peak, factor: 2.0, when: {hours: peak}, meters: [output_tokens, input_tokens]}
+  - {name: always, factor: 1.10}
+not_billed:
+  - {when: {event.status: refused}, without: [output_tokens]}
+minimum: 0.010
+accepted: {gap: as agreed}
+""",
+    )
+    assert version.schedules == (
+        Schedule(
+            "hours",
+            "normal",
+            (Window("night", "22:00", "06:00"), Window("peak", "09:00", "12:00", ("mon", "tue"))),
+            "Asia/Shanghai",
+            ("2026-10-01", "2026-10-02"),
+        ),
+    )
+    assert version.multipliers == (
+        Multiplier("peak", "2", (("hours", "peak"),), ("input_tokens", "output_tokens")),
+        Multiplier("always", "1.1"),
+    )
+    assert version.not_billed == (NotBilled((("event.status", "refused"),), ("output_tokens",)),)
+    assert (version.minimum, version.accepted) == ("0.01", (("gap", "as agreed"),))
+
+
+MATRIX = """
+rates: {input_tokens: 1}
+context:
+  size: {values: [small, large], default: small}
+  quality: {values: [low, high], default: low}
+matrix:
+  keys: [size, quality]
+  meter: output_images
+  per: 10
+  cells:
+    - {values: [small, low], rate: 0.11}
+    - {values: [large, low], rate: 0.2}
+    - {values: [large, high], rate: 0.40}
+"""
+
+
+def test_a_matrix_is_a_base_rate_and_variants(tmp_path: Path) -> None:
+    version = version_of(tmp_path, MATRIX)
+    assert version.base == Cell((Rate("input_tokens", "1"), Rate("output_images", "0.11", "10")))
+    assert version.variants == (
+        Variant(
+            (("quality", "high"), ("size", "large")), Cell((Rate("output_images", "0.4", "10"),)), ("*",)
+        ),
+        Variant((("size", "large"),), Cell((Rate("output_images", "0.2", "10"),)), ("*",)),
+    )
+    narrow = version_of(tmp_path, MATRIX.replace("  per: 10\n", "  inherit: [input_tokens]\n"))
+    assert {variant.inherit for variant in narrow.variants} == {("input_tokens",)}
+
+
+def test_a_markup_has_a_fee_and_a_least_amount(tmp_path: Path) -> None:
+    version = version_of(tmp_path, "markup: {percent: 20.0, fixed: 0.001, minimum: 0.01}")
+    assert version == CardVersion(Cell((Rate("events", "0.001"),)), markup_percent="20", minimum="0.01")
+    assert version_of(tmp_path, "markup: {percent: 5}\nminimum: 1").minimum == "1"
+
+
+def test_stated_costs_and_included_meters(tmp_path: Path) -> None:
+    assert version_of(tmp_path, "stated_cost: true") == CardVersion(Cell(()), stated_cost=True)
+    version = version_of(tmp_path, 'rates: {queries: 0.05}\nincluded: ["*"]')
+    assert version == CardVersion(Cell((Rate("queries", "0.05"),)), included=("*",))
+
+
+@pytest.mark.parametrize(
+    ("version", "field", "value", "rule"),
+    [
+        ("rates: {images: {rate: 1, pool: p}}", "rates.images.rate", None, "either"),
+        ("rates: {images: {minimum: 1}}", "rates.images.rate", None, "either"),
+        ("rates: {images: {rate: 1, maximum: 1}}", "rates.images.maximum", "1", "unknown key"),
+        ("rates: {images: [1]}", "rates.images", ["1"], "mapping"),
+        ('rates: {images: ""}', "rates.images", "", "not empty"),
+        ("rates: {images: {rate: 1, increment: -1}}", "rates.images.increment", "-1", "plain decimal"),
+        ("rates: {images: {rate: 1, tiles: {low: 1}}}", "rates.images.tiles.base", None, "required"),
+        ("schedules: [{key: k, default: d, windows: [{value: v}]}]", "windows[1].from", None, "required"),
+        ("multipliers: [{name: m}]", "multipliers[1].factor", None, "required"),
+        ("multipliers: [{name: m, factor: 1e2}]", "multipliers[1].factor", "1e2", "plain decimal"),
+        ("not_billed: [{if: {}}]", "not_billed[1].if", {}, "unknown key"),
+        ("not_billed: [{when: {event.mood: sad}}]", "when", "event.mood", "no attribute of events"),
+        ("context: {event.tag.: {values: [a]}}", "key", "event.tag.", "no attribute of events"),
+        ("included: all", "included", "all", "must be a list"),
+        ("stated_cost: yes", "stated_cost", "yes", "true or false"),
+        ("markup: {fixed: 1}", "markup.percent", None, "required"),
+        ("minimum: 1\nmarkup: {percent: 1, minimum: 2}", "markup.minimum", "2", "already"),
+        ("accepted: {laziness: why not}", "accepted", "laziness", "must be one of"),
+        ("accepted: {gap: }", "accepted.gap", "", "not empty"),
+        (MATRIX.replace("[size, quality]", "[size, colour]"), "matrix.keys", "colour", "declare it"),
+        (MATRIX.replace("[large, high]", "[large]"), "values", ["large"], "one value for each"),
+        (MATRIX.replace("[large, high]", "[large, low]"), "values", ["large", "low"], "the same values"),
+        (MATRIX.replace("[size, quality]", "[]"), "matrix.keys", None, "must name"),
+        (MATRIX.partition("    - ")[0].replace("cells:", "cells: []"), "matrix.cells", None, "have a cell"),
+    ],
+)
+def test_a_faulty_version_is_refused_by_card_field_and_value(
+    tmp_path: Path, version: str, field: str, value: object, rule: str
+) -> None:
+    error = refused_version(tmp_path, version)
+    assert error.field.endswith(field)
+    assert error.value == value
+    assert rule in error.rule
+
+
+LIKE = (
+    HEAD
+    + """    versions: [{rates: {input_tokens: 2}, source: page}]
+  - card: acme/tuned
+    prefixes: [{prefix: "ft:one"}]
+    like: acme/one
+    factor: 1.50
+"""
+)
+
+
+def test_a_card_that_is_like_another_has_its_versions_at_a_factor(tmp_path: Path) -> None:
+    one, tuned = load_book([written(tmp_path, book=LIKE)]).provider_cards
+    assert tuned.versions == (
+        CardVersion(one.versions[0].base, source="page", multipliers=(Multiplier("like acme/one", "1.5"),)),
+    )
+    assert (tuned.card_id, tuned.models, tuned.prefixes[0].prefix) == ("acme/tuned", (), "ft:one")
+    plain = load_book([written(tmp_path, book=LIKE.replace("    factor: 1.50\n", ""))])
+    assert plain.provider_cards[1].versions == one.versions
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "value"),
+    [
+        ("like: acme/one", "like: acme/two", "like", "acme/two"),
+        ("like: acme/one", "like: acme/tuned", "like", "acme/tuned"),
+        ("factor: 1.50", "versions: [{rates: {images: 1}}]", "versions", 1),
+        ("    like: acme/one\n", "", "factor", "1.50"),
+    ],
+)
+def test_a_card_that_is_like_nothing_is_refused(
+    tmp_path: Path, old: str, new: str, field: str, value: object
+) -> None:
+    error = refused(tmp_path, LIKE.replace(old, new))
+    assert (error.field.rpartition(".")[2], error.value) == (field, value)
+    assert error.where.endswith("acme/tuned")
+
+
+CORRECTION = (
+    HEAD.replace("    models", "    corrects: the page says 3\n    models").replace(
+        "USD", "USD\nsource: page"
+    )
+    + "    versions: [{rates: {input_tokens: 3}}]\n"
+)
+
+
+def test_a_correction_stands_in_the_place_of_an_earlier_directorys_card(tmp_path: Path) -> None:
+    lists = written(tmp_path / "lists", book=LIKE)
+    corrections = written(tmp_path / "corrections", book=CORRECTION)
+    one, tuned = load_book([lists, corrections]).provider_cards
+    assert one.versions == (CardVersion(Cell((Rate("input_tokens", "3"),)), source="page; the page says 3"),)
+    assert tuned.versions[0].base.rates[0].rate == "2"  # a card of the list stays like the list's
+
+
+def test_a_correction_of_nothing_is_refused(tmp_path: Path) -> None:
+    """The card must stand in a directory before, not beside."""
+    error = refused(tmp_path / "alone", CORRECTION)
+    assert (error.field, error.value) == ("cards[1].corrects", "the page says 3")
+    beside = written(tmp_path / "beside", a=LIKE, b=CORRECTION)
+    with pytest.raises(BookInvalidError, match="no directory before this one"):
+        load_book([beside])
+
+
+POOLS = """
+price_card: list
+currency: USD
+target_margin: 0.30
+source: minutes
+pools:
+  - pool: tokens
+    versions:
+      - {to: 2026-01-01T00:00:00Z, shape: package, tiers: [{rate: 3 per 1000}]}
+      - from: 2026-01-01T00:00:00Z
+        shape: graduated
+        free: 1000.0
+        operator: gte
+        tiers:
+          - {rate: 0.0020 per 1000}
+          - {start: 1000000, rate: 0.001 per 1000, flat: 5}
+cards:
+  - card: list/any
+    prefixes: [{prefix: "*"}]
+    versions: [{rates: {input_tokens: {pool: tokens}}}]
+"""
+
+
+def test_a_price_card_has_pools_and_a_target(tmp_path: Path) -> None:
+    (price_card,) = load_book([written(tmp_path, book=POOLS)]).price_cards
+    assert price_card.target_margin == "0.3"
+    assert price_card.pools == (
+        Pool(
+            "tokens",
+            "USD",
+            (
+                PoolVersion("package", (Tier("0", "3", "1000"),), valid_to_us=JANUARY_2026, source="minutes"),
+                PoolVersion(
+                    "graduated",
+                    (Tier("0", "0.002", "1000"), Tier("1000000", "0.001", "1000", "5")),
+                    "1000",
+                    "gte",
+                    JANUARY_2026,
+                    source="minutes",
+                ),
+            ),
+        ),
+    )
+    assert price_card.cards[0].versions[0].base.rates == (Rate("input_tokens", pool="tokens"),)
+    assert check_book(BookContent(price_cards=(price_card,))) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "value"),
+    [
+        ("shape: package", "shape: tiered", "versions[1].shape", "tiered"),
+        ("shape: package, ", "", "versions[1].shape", None),
+        ("operator: gte", "operator: ge", "versions[2].operator", "ge"),
+        ("flat: 5", "flat: five", "tiers[2].flat", "five"),
+        ("start: 1000000", "begin: 1000000", "tiers[2].begin", "1000000"),
+        ("target_margin: 0.30", "target_margin: 30%", "target_margin", "30%"),
+        ("rate: 3 per 1000}", "flat: 3}", "tiers[1].rate", None),
+    ],
+)
+def test_a_faulty_pool_is_refused(tmp_path: Path, old: str, new: str, field: str, value: object) -> None:
+    error = refused(tmp_path, POOLS.replace(old, new))
+    assert error.field.endswith(field)
+    assert error.value == value
+
+
+def test_contracts_aliases_exchange_and_units(tmp_path: Path) -> None:
+    content = load_book(
+        [
+            written(
+                tmp_path,
+                contracts="contracts: [{contract: c, currency: EUR, price_cards: [a], billing_period: week,"
+                " anchor_day: 7, zone: Europe/Berlin, carry_over: true}]",
+                aliases="aliases: [{provider: acme, alias: latest, model: one, to: 2026-01-01T00:00:00Z}]",
+                exchange="exchange: [{currency: USD, to: CREDIT, rate: 100.0, from: 2026-01-01T00:00:00Z,"
+                " source: list}, {currency: USD, to: CREDIT, rate: 90, until: 2026-01-01T00:00:00Z}]",
+                settings="settings: {units: [CREDIT]}",
+            )
+        ]
+    )
+    assert content.contracts == (Contract("c", "EUR", ("a",), "week", 7, "Europe/Berlin", True),)
+    assert content.aliases == (ModelAlias("acme", "latest", "one", None, JANUARY_2026),)
+    assert content.exchange == (
+        ExchangeRate("USD", "CREDIT", "90", None, JANUARY_2026),
+        ExchangeRate("USD", "CREDIT", "100", JANUARY_2026, source="list"),
+    )
+    assert content.units == ("CREDIT",)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("contracts: [{contract: c, currency: USD, billing_period: weekly}]", "billing_period", "weekly"),
+        ("contracts: [{contract: c, currency: USD, anchor_day: first}]", "anchor_day", "first"),
+        ("contracts: [{contract: c, currency: USD, carry_over: 1}]", "carry_over", "1"),
+        ("aliases: [{provider: acme, alias: latest}]", "model", None),
+        ("exchange: [{currency: USD, to: EUR}]", "rate", None),
+        ("exchange: [{currency: USD, to: EUR, rate: 1, through: x}]", "through", "x"),
+        ("settings: {unit: [CREDIT]}", "unit", ["CREDIT"]),
+    ],
+)
+def test_what_stands_around_the_cards_is_strict(tmp_path: Path, text: str, field: str, value: object) -> None:
+    error = refused(tmp_path, text)
+    assert error.field.endswith(field)
+    assert error.value == value
+
+
+def test_zones_come_from_the_pinned_data_and_unknown_ones_are_left_to_the_check(tmp_path: Path) -> None:
+    """Berlin: UTC+1 on 2000-01-01; summer time from 2000-03-26T01:00:00Z, which is 954,032,400 s."""
+    contract = "contracts: [{contract: c, currency: USD, billing_period: month, zone: Europe/Berlin}]"
+    content = load_book([written(tmp_path, book=contract)])
+    ((name, transitions),) = ((zone.name, zone.transitions) for zone in content.zones)
+    assert name == "Europe/Berlin"
+    assert transitions[:2] == ((946_684_800_000_000, 3600), (954_032_400_000_000, 7200))
+    assert len(transitions) == 1 + 2 * 70
+    for zone in ("Europe/Atlantis", "../UTC", "tzdata.zi", "+01:00", "Z"):
+        found = load_book([written(tmp_path, book=contract.replace("Europe/Berlin", f'"{zone}"'))])
+        assert found.zones == ()
+        assert [fault.field for fault in check_book(found)] == (["zone"] if zone != "+01:00" else [])
+
+
+def test_every_shape_comes_back_from_json_and_has_one_order(tmp_path: Path) -> None:
+    content = load_book(
+        [
+            written(tmp_path / "a", list=POOLS, one=LIKE),
+            written(
+                tmp_path / "b",
+                contracts="contracts: [{contract: c, currency: USD, billing_period: day, zone: Asia/Tokyo}]",
+                aliases="aliases: [{provider: p, alias: b, model: one}, {provider: p, alias: a, model: one}]",
+                settings="settings: {units: [POINT, CREDIT]}",
+            ),
+        ]
+    )
+    text = canonical_json(content)
+    assert content_from_json(text, "book") == content
+    assert [alias.alias for alias in content.aliases] == ["a", "b"]
+    assert content.units == ("CREDIT", "POINT")
+
+
+def test_context_keys_may_be_attributes_of_the_event(tmp_path: Path) -> None:
+    version = version_of(tmp_path, "context: {event.tag.team: {values: [red, blue]}}")
+    assert version.context == (ContextKey("event.tag.team", ("blue", "red"), None),)
