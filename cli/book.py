@@ -9,6 +9,7 @@ COMMANDS = {
     "show": "cli.book_show:show",
     "diff": "cli.book_diff:diff_command",
     "history": "cli.book_history:history",
+    "lint": "cli.book_lint:lint_command",
     "simulate": "cli.book_simulate:simulate",
     "import": "cli.book_import:import_group",
 }

@@ -56,4 +56,4 @@ def diff_command(paths: tuple[Path, ...], old: int | None, new: int | None, *, a
     words = [f"version {name}" if name else None for name in (first, second)]
     click.echo(f"{words[0] or 'an empty book'} -> {words[1] or 'the book in ' + ', '.join(map(str, paths))}")
     echo_changes(found)
-    click.echo(f"{len(found)} changes" if found else "no price changes")
+    click.echo(f"changes: {len(found)}")

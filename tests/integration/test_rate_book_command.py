@@ -129,7 +129,7 @@ def test_diff_shows_each_price_of_files_beside_the_newest_version_and_of_two_ver
     customers(tmp_path, "2")
     assert "none -> 2 per 1000000" in run("diff", str(tmp_path))
     run("apply", str(tmp_path))
-    assert "no price changes" in run("diff", str(tmp_path))
+    assert "changes: 0" in run("diff", str(tmp_path))
     customers(tmp_path, "3")
     by_files = answer("diff", str(tmp_path))
     run("apply", str(tmp_path), "--retroactive")
@@ -222,3 +222,34 @@ def test_an_import_writes_provider_files_and_says_what_it_refused(tmp_path: Path
     assert "prices by the time of day" in (tmp_path / "REFUSED.txt").read_text()
     # genai-prices charges the peak price on Saturdays too; our book does not: both stand in the report
     assert "deepseek/deepseek-v4-pro" in (tmp_path / "DIFFERENCE.txt").read_text()
+
+
+STEP = """
+provider: p
+currency: USD
+cards:
+  - card: p/m
+    models: [m]
+    versions:
+      - rates: {{input_tokens: 1, cache_read_tokens: {cached}}}
+"""
+
+
+def test_lint_names_card_line_and_rule_and_ends_in_1(tmp_path: Path) -> None:
+    """Reading from a cache at 2 where fresh input costs 1."""
+    (tmp_path / "p.yaml").write_text(STEP.format(cached="0.5"))
+    assert run("lint", str(tmp_path)) == "remarks: 0\n"
+    (tmp_path / "p.yaml").write_text(STEP.format(cached="2"))
+    result = CliRunner().invoke(book, ["lint", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.output.startswith("p/m: since ever")
+    assert "[cache_read_above_input]\nremarks: 1\n" in result.output
+    told = CliRunner().invoke(book, ["lint", str(tmp_path), "--json"])
+    (remark,) = json.loads(told.output)["remarks"]
+    assert (told.exit_code, remark["card"], remark["rule"]) == (1, "p/m", "cache_read_above_input")
+
+
+def test_a_faulty_book_is_not_linted(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(STEP.format(cached="2").replace("cache_read_tokens", "cache_red_tokens"))
+    with pytest.raises(BookError, match="is not a known meter"):
+        run("lint", str(tmp_path))
