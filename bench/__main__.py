@@ -145,7 +145,7 @@ def _show_peers(figures: dict[str, Any] | None) -> None:
     if figures is None:
         print("\nnot beside genai-prices and LiteLLM: `make peers` makes their environment")
         return
-    print("\none price beside other packages, times faster (medians of this run)")
+    print("\none price beside other packages, times faster (best rounds of this run)")
     for name, times in figures["times_faster"].items():
         print(f"  {name:<28} {times:.1f}")
 

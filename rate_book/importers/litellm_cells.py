@@ -72,10 +72,11 @@ def card_of(
 
 def _add_variant(version: Dated, when: dict[str, str], cell: Prices) -> None:
     """A cell of its own; what it does not name is not listed for that context, and inherits nothing of the
-    same family.
+    same family. A size that is not named has the price without a size, where the list has one.
     """
+    unnamed = ["default"] if cell.rates.keys() & version.prices.rates.keys() else []
     for key, value in when.items():
-        values, default = version.context.get(key, ([], ""))
+        values, default = version.context.get(key, (unnamed, "".join(unnamed)))
         if value not in values:
             version.context[key] = ([*values, value], default)
     inherit = [meter for meter in version.prices.rates if meter not in cell.rates and not _is_token(meter)]
