@@ -46,6 +46,12 @@ class GapError(Exception):
     exit_code = 3  # of the process: see runtime.errors
 
 
+class PoolCurrencyError(Exception):
+    """A pool's currency is another one than its period began with: no sum mixes them, so the rater stops."""
+
+    exit_code = 3  # of the process: see runtime.errors
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The last committed frame of a partition; it is the input position."""
@@ -283,6 +289,8 @@ class PartitionBatch:
                     continue
                 self._customer_id = event["customer_id"]
                 rated = self._tools.rate(event, value, pools)
+                if rated.rating.pools_before:
+                    self._check_currencies(rated.rating.pools_before)
             except Reject as verdict:
                 self._reject(
                     topic, record, verdict, (event["customer_id"], event["source"], event["event_id"])
@@ -294,12 +302,24 @@ class PartitionBatch:
 
     def _pool_so_far(self, pool: str, start_us: int) -> tuple[int, int]:
         """Quantity and amount before the event that is being rated: events before it in the batch count."""
+        state = self._pool_state(pool, start_us)
+        return no_pools(pool, start_us) if state is None else (state.quantity_atto, state.amount_atto)
+
+    def _pool_state(self, pool: str, start_us: int) -> PoolState | None:
         customer_id = self._customer_id
         delta = self._result.customers.get(customer_id)
         state = None if delta is None else delta.pools.get((pool, start_us))
-        if state is None:
-            state = self._memory.period((customer_id, pool, start_us))
-        return no_pools(pool, start_us) if state is None else (state.quantity_atto, state.amount_atto)
+        return self._memory.period((customer_id, pool, start_us)) if state is None else state
+
+    def _check_currencies(self, pools_before: Sequence[PoolState]) -> None:
+        for now in pools_before:
+            held = self._pool_state(now.pool, now.start_us)
+            if held is not None and held.currency != now.currency:
+                raise PoolCurrencyError(
+                    f"customer {self._customer_id!r} pool {now.pool!r}: its period from {now.start_us} us is "
+                    f"in {held.currency}, version {self._tools.book_version} of the rate book says "
+                    f"{now.currency}; apply a version with another pool, or with the currency as it was"
+                )
 
     def _repeat(
         self, candidate: _Candidate, content: bytes, first: Known, batch_values: Mapping[int, bytes]

@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from rater.core.batch import BatchResult, Record
+import pytest
+
+from pricing.rate import Pools
+from rater.core.batch import BatchResult, Event, PoolCurrencyError, RatedEvent, Record
 from rater.core.frames import effects_of_record, effects_of_result, frame_record
 from schemas.codec import CODEC
-from tests.unit.rater.fakes import RamMemory, event, reasons, record, run, value_of
-from tests.unit.rater.pooled import POOL, START_US, TOOLS, state
+from tests.unit.rater.fakes import RamMemory, event, reasons, record, run, tools, value_of
+from tests.unit.rater.pooled import POOL, START_US, TOOLS, rate, state
 
 
 def said(number: int, quantity: int, customer: str = "c", **usage: Any) -> Record:
@@ -74,6 +77,26 @@ def test_a_negative_amount_comes_back_from_a_frame() -> None:
     result = rated(said(0, 2))
     result.customers["c"].pools[POOL, START_US] = state(2, -3)
     assert effects_of_record(frame_record(result, "p", "b")).periods == result.periods
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_pool_that_changes_its_currency_within_a_period_stops(*, apart: bool) -> None:
+    """What the period has paid in USD is no part of a price in EUR."""
+    memory = RamMemory()
+    records = [said(0, 2)]
+    if apart:
+        memory.apply(effects_of_result(rated(*records, memory=memory)))
+        records = []
+
+    def in_euro(event: Event, value: bytes, pools: Pools) -> RatedEvent:
+        made = rate(event, value, pools)
+        if event["event_id"] == "e0":
+            return made
+        before = tuple(it._replace(currency="EUR") for it in made.rating.pools_before)
+        return made._replace(rating=made.rating._replace(pools_before=before))
+
+    with pytest.raises(PoolCurrencyError, match="in USD, version 7 of the rate book says EUR"):
+        run([*records, said(1, 3)], memory=memory, tools=tools(rate=in_euro))
 
 
 def test_the_bytes_of_a_repeat_differ_but_its_pools_do_not() -> None:
