@@ -79,15 +79,20 @@ class Term:
 
 
 def terms(assigned: Timeline[CompiledContract | None]) -> Timeline[Term | None]:
-    """The terms of one customer, each knowing those that share its periods."""
-    found: list[Term | None] = []
-    bounds = []
+    """The terms of one customer, each knowing those that share its periods.
+
+    Assignments of one contract that meet (a renewal) are one term: nothing changes where they do.
+    """
+    spans: list[tuple[int | None, int | None, CompiledContract | None]] = []
     for start, end, contract in assigned.spans():
+        if spans and spans[-1][2] is contract:
+            start = spans.pop()[0]  # noqa: PLW2901 - the term began with the assignment before
+        spans.append((start, end, contract))
+    found: list[Term | None] = []
+    for start, end, contract in spans:
         term = Term(contract, (start, end)) if contract is not None else None
         before = found[-1] if found else None
         if term is not None and before is not None and term.contract.follows(before.contract):
             term.before, before.after = before, term
         found.append(term)
-        if start is not None:
-            bounds.append(start)
-    return Timeline(tuple(bounds), tuple(found))
+    return Timeline(tuple(start for start, _, _ in spans if start is not None), tuple(found))

@@ -122,6 +122,8 @@ class Books:
         if before is None or after is None or before == after:
             return before == after
         old, new = (self.contracts[self.assignments[index]["contract"]] for index in (before, after))
+        if old is new:
+            return True
         return (
             new.get("carry_over") == "true"
             and _calendar(old) == _calendar(new)

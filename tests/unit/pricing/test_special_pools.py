@@ -276,6 +276,26 @@ def test_nothing_is_carried_over_a_time_without_a_contract() -> None:
     assert account.price(1000, NOON + 1) == 2000
 
 
+RENEWED = (Assignment("acme", "c", NOVEMBER + 2 * DAY, NOON), Assignment("acme", "c", NOON, NOON + 5 * DAY))
+BACK_TO_ALL = (Assignment("acme", "c", NOVEMBER + 2 * DAY, NOON), Assignment("*", "c", None, NOON + 5 * DAY))
+
+
+@pytest.mark.parametrize(("assignments", "begin"), [(RENEWED, NOVEMBER + 2 * DAY), (BACK_TO_ALL, NOVEMBER)])
+def test_the_same_contract_once_more_is_no_change(assignments: tuple[Assignment, ...], begin: int) -> None:
+    """1000 at 2 before noon, 1000 at 1 after it: one period, though a second assignment begins at noon."""
+    account = Account(selling([GRADUATED], Contract("c", "USD", ("list",)), assignments=assignments))
+    before, later = (account.rate(at, web_searches="1000") for at in (NOON - 1, NOON))
+    assert (before.price.amount_atto, later.price.amount_atto) == (2000 * ATTO, 1000 * ATTO)
+    for rating in (before, later):
+        assert rating.service_period == rating.pools_after[0][1:3] == (begin, NOON + 5 * DAY)
+
+
+def test_a_renewal_after_a_time_without_a_contract_begins_anew() -> None:
+    anew = (RENEWED[0], replace(RENEWED[1], valid_from_us=NOON + 1))
+    account = Account(selling([GRADUATED], assignments=anew))
+    assert [account.price(1000, NOON - 1), account.price(1000, NOON + 1)] == [2000, 2000]
+
+
 def test_a_contract_for_everybody_is_cut_by_the_customers_own() -> None:
     """acme pays by its own from noon to midnight and before and after by everybody's."""
     own = Contract("own", "USD", ("other",))
