@@ -141,7 +141,8 @@ def _corrected(versions: Sequence[Dated], rule: HalfPrice) -> list[Dated] | None
         if batch is None or not _is_half(batch, version.prices, versions[first].prices):
             result.append(version)
             continue
-        result += _with_batch(version, batch, rule.since)
+        place = versions[first].variants.index(batch)
+        result += _with_batch(version, batch, place, rule.since)
     return joined([*result, *versions[first:]])
 
 
@@ -149,12 +150,12 @@ def _batch(version: Dated) -> VariantPrices | None:
     return next((variant for variant in version.variants if variant.when == _BATCH), None)
 
 
-def _with_batch(version: Dated, batch: VariantPrices, since: str | None) -> list[Dated]:
+def _with_batch(version: Dated, batch: VariantPrices, place: int, since: str | None) -> list[Dated]:
     later = deepcopy(version)
     values, default = later.context["processing"]
     later.context["processing"] = ([*values, "batch"], default)
     inherit = sorted(version.prices.rates.keys() - batch.prices.rates.keys())
-    later.variants.append(VariantPrices(dict(_BATCH), deepcopy(batch.prices), inherit))
+    later.variants.insert(place, VariantPrices(dict(_BATCH), deepcopy(batch.prices), inherit))
     if since is None or (version.start is not None and version.start >= since):
         return [later]
     if version.end is not None and version.end <= since:
