@@ -1,5 +1,6 @@
 """Billed quantities, rounded amounts, and P(Q): arithmetic in fractions."""
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
@@ -32,9 +33,12 @@ def billed(price: Price, quantity: Fraction, context: Mapping[str, str]) -> Frac
 
 def _tokens_of_images(tiles: Json, count: Fraction, context: Mapping[str, str]) -> Fraction | None:
     detail = context.get("image_detail", "high")
-    sizes = [tuple(map(int, size.split("x"))) for size in context.get("image_sizes", "").split(",") if size]
-    if detail not in ("low", "high") or len(sizes) != count:
+    told = context.get("image_sizes", "").split(",")
+    if detail not in ("low", "high") or len(told) != count:
         return None
+    if not all(re.fullmatch("[1-9][0-9]*x[1-9][0-9]*", size) for size in told):
+        return None
+    sizes = [tuple(map(int, size.split("x"))) for size in told]
     if detail == "low":
         return Fraction(tiles["low"]) * count
     side, fit, short = (

@@ -211,19 +211,21 @@ def _charges(side: _Side) -> list[Charge]:
     if percent is not None:  # what the provider counts once per event is marked up too
         for cost in side.costs:
             counted.setdefault(cost.meter, cost.quantity)
-        if any(cost.meter == "provider_cost" for cost in side.costs):
-            counted = {cost.meter: cost.quantity for cost in side.costs}
+        if any(cost.meter == "provider_cost" for cost in side.costs):  # it is for all without a rate
+            counted = {
+                meter: q for meter, q in counted.items() if _own(side, meter) or meter == "provider_cost"
+            }
     for meter in COUNTED_ONCE:
         if meter in side.cell.rates:
             counted.setdefault(meter, Fraction(1))
     charges = [_charge(side, meter, quantity) for meter, quantity in counted.items()]
     least = side.version.get("minimum")
     total = _sum(charges, "")
-    owes = any(charge.quantity for charge in charges)
+    owes = any(side.leaves.values())
     if least is not None and total.status == "priced" and owes and total.amount is not None:
         missing = rounded(Fraction(least) * side.exchange) - total.amount
         if missing > 0:
-            charges.append(Charge("minimum_charge", Fraction(0), missing))
+            charges.append(Charge("minimum_charge", Fraction(0), missing, exact=missing))
     return charges
 
 
@@ -235,6 +237,10 @@ def _is_free(side: _Side, rule: Json) -> bool:
         if value != wanted:
             return False
     return not any(has_quantity_of(side.leaves, meter) for meter in rule.get("without", []))
+
+
+def _own(side: _Side, meter: str) -> bool:
+    return side.cell.price_of(meter, side.version) is not None
 
 
 def _charge(side: _Side, meter: str, quantity: Fraction) -> Charge:

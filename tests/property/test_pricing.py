@@ -166,3 +166,21 @@ def test_what_is_written_is_read_back(atto: int) -> None:
 @given(st.from_regex(r"[0-9]{1,20}(\.[0-9]{1,18})?", fullmatch=True))
 def test_reading_is_exact(text: str) -> None:
     assert Fraction(parse_decimal(text, "x"), ATTO) == Fraction(text)
+
+
+THIRDS = sold([card(CardVersion(Cell((Rate("dbus", "2.5", "7"), Rate("credits", "0.13", "1000000")))))])
+
+
+@given(st.lists(st.integers(0, 10**24), min_size=1, max_size=9))
+def test_parts_sum_to_the_whole(parts: list[int]) -> None:
+    """Exactly where the rate ends within 18 places, else within half a unit of the last for each line."""
+
+    def amounts(meter: str, attos: list[int]) -> list[int]:
+        calls = [Call("acme", "p", "m", 0, {meter: format_atto(q)}, "exclusive") for q in attos]
+        return [rating.price.amount_atto or 0 for rating in (rate(THIRDS, call) for call in calls)]
+
+    whole = [sum(parts)]
+    even = [part * 10**8 for part in parts if part < 10**16] or [0]
+    assert sum(amounts("credits", even)) == amounts("credits", [sum(even)])[0]
+    away = abs(sum(amounts("dbus", parts)) - amounts("dbus", whole)[0])
+    assert 2 * away <= len(parts) + 1

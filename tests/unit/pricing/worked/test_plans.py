@@ -194,7 +194,7 @@ def test_a_price_by_quality_whatever_served(tier: str | None, amount: str, model
 
 
 def test_an_override_stands_first_in_the_contract() -> None:
-    """The customer's own card for `m` at 1 until July, then at 2; all else by the list at 3, as for others."""
+    """The customer's own card for `m` at 1 until July, then at 2; all else by the list at 3."""
     own = """
     price_card: own
     currency: USD
