@@ -96,11 +96,11 @@ def pool_texts(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def pool_of(said: dict[str, Any]) -> PoolPrice:
-    tiers = tuple(
-        Tier(tier["start"], *tier["rate"].split(" per "), flat=tier.get("flat", "0"))
-        for tier in said["tiers"]
-    )
-    return PoolPrice(PoolVersion(said["shape"], tiers, said["free"], said["operator"]))
+    tiers = []
+    for tier in said["tiers"]:
+        rate, _, per = tier["rate"].partition(" per ")
+        tiers.append(Tier(tier["start"], rate, per, tier.get("flat", "0")))
+    return PoolPrice(PoolVersion(said["shape"], tuple(tiers), said["free"], said["operator"]))
 
 
 def atto_of(amount: Fraction) -> int:
@@ -221,6 +221,6 @@ def test_schedules(data: st.DataObject, zone: str, begin: str, end: str, days: l
     schedule = Schedule(
         "hours", "off", (Window("on", begin, end, tuple(days)),), zone, tuple(sorted(set(holidays)))
     )
-    said = {"key": "hours", "default": "off", "zone": zone, "holidays": holidays}
+    said: dict[str, Any] = {"key": "hours", "default": "off", "zone": zone, "holidays": holidays}
     said["windows"] = [{"value": "on", "from": begin, "to": end, "days": days}]
     assert CompiledSchedule(schedule, table(zone)).value_at(at_us) == schedule_value(said, at_us)
