@@ -2,6 +2,7 @@
 
 import click
 
+from ledger.__main__ import main as ledger_main
 from rater.__main__ import main as rater_main
 from runtime.settings import SettingsLoader
 
@@ -24,3 +25,13 @@ def rater(slot: int | None) -> None:
     Example: ratestream run rater --slot 0
     """
     rater_main(SettingsLoader.of_process({"rater": {"slot": slot}}))
+
+
+@run.command()
+@click.option("--slot", type=click.IntRange(0, 63), help="Which ledger of this machine; default: 0.")
+def ledger(slot: int | None) -> None:
+    """Take usage.rated and usage.rejected over into PostgreSQL.
+
+    Example: ratestream run ledger --slot 0
+    """
+    ledger_main(SettingsLoader.of_process({"ledger": {"slot": slot}}))

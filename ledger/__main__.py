@@ -1,20 +1,84 @@
-"""Runs the ledger's part of this version, verification, and prints its report: `python -m ledger`."""
+"""Wires the ledger's parts and runs it: `python -m ledger`, or `ratestream run ledger`."""
 
-import json
-import sys
+import signal
+import threading
+from functools import partial
 
-from ledger.core.report import Report
-from ledger.service import verify
-from ledger.settings import LedgerSettings
-from runtime.settings import SettingsLoader
+from ledger.adapters.beginning import Broker
+from ledger.adapters.store import Store
+from ledger.service import FAILPOINTS, Ledger, Limits
+from ledger.settings import SinkSettings
+from runtime.clock import SystemClock
+from runtime.errors import InfrastructureError
+from runtime.failpoints import failpoints_from
+from runtime.kafka.clients import client_config, group_consumer_config
+from runtime.kafka.group import PartitionGroup
+from runtime.kafka.topology import describe
+from runtime.process import run_process
+from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
+from schemas import topics
+from schemas.topics import consumer_limits
 
 
-def main(settings: LedgerSettings) -> Report:
-    """Verifies everything once. Raises InfrastructureError where Kafka or PostgreSQL is away."""
-    return verify(settings)
+def main(loader: SettingsLoader | None = None) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        ReportedError: infrastructure failed beyond its budget, or a setting is wrong.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    assemble(loader or SettingsLoader.of_process()).run(stopping.is_set)
+
+
+def assemble(loader: SettingsLoader) -> Ledger:
+    """A ledger ready to run; `run` releases what it holds."""
+    kafka = loader.section("kafka", KafkaSettings)
+    postgres = loader.section("postgres", PostgresSettings)
+    settings = loader.section("ledger", SinkSettings)
+    failpoints = failpoints_from(loader.environ, FAILPOINTS)
+    clock = SystemClock()
+    process = f"{kafka.topic_prefix}ledger-{settings.slot}"
+    names = (kafka.topic_prefix + topics.USAGE_RATED, kafka.topic_prefix + topics.USAGE_REJECTED)
+    config = client_config(kafka, process)
+    topology = describe(config, names)
+    if set(topology.partitions.values()) != {kafka.partitions}:
+        raise InfrastructureError(
+            f"kafka.partitions = {kafka.partitions}, the topics have {dict(topology.partitions)}: "
+            "all must have the same number, fixed at their creation"
+        )
+    consumer = group_consumer_config(
+        kafka,
+        group_id=kafka.topic_prefix + settings.group_id,
+        client_id=process,
+        session_timeout_ms=settings.session_timeout_ms,
+        max_poll_interval_ms=settings.max_poll_interval_ms,
+        limits=consumer_limits(topics.USAGE_RATED, topics.USAGE_REJECTED),
+    )
+    return Ledger(
+        topics=names,
+        group=partial(PartitionGroup, consumer, clock=clock),
+        broker=Broker(config, topology, complete=names[:1] if settings.begin == "complete" else ()),
+        store=Store(
+            postgres.dsn.get_secret_value(),
+            role=settings.role,
+            application_name=f"ratestream-ledger-{settings.slot}",
+            days_ahead=settings.days_ahead,
+            topic_ids=topology.topic_ids,
+            topics=names,
+            failpoints=failpoints,
+        ),
+        limits=Limits(
+            records_max=settings.batch_records_max,
+            bytes_max=settings.batch_mib_max << 20,
+            wait_s=settings.batch_wait_ms / 1000,
+            postgres_wait_s=settings.postgres_wait_s,
+        ),
+        clock=clock,
+        after_commit=partial(failpoints.hit, "after_pg_commit"),
+    )
 
 
 if __name__ == "__main__":
-    report = main(LedgerSettings.load(SettingsLoader.of_process()))
-    print(json.dumps(report.as_json()))
-    sys.exit(0 if report.verified else 1)
+    run_process(main)

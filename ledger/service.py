@@ -1,5 +1,210 @@
-"""The ledger's entries: what reads the topics and proves them (`verify`, `explain`, `simulate`)."""
+"""The ledger's loop: the order of its effects; beside it, what only reads (`verify`, `explain`, `simulate`).
 
+Consume, decode; then one database transaction: positions by compare-and-set, rows, roll-ups, customers.
+Nothing is committed to Kafka: the positions in PostgreSQL decide. Whatever dies, the transaction is there
+whole or not at all; where a commit's reply is lost, the positions tell which.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ledger.adapters.beginning import Broker, TopicChangedError
+from ledger.adapters.intake import batch_of
+from ledger.adapters.store import Outcome, Store
+from ledger.core.batch import Batch, Where
 from ledger.verification import explain, simulate, verify
+from runtime.clock import Clock
+from runtime.errors import InfrastructureError
+from runtime.kafka.errors import KafkaUnavailableError
+from runtime.kafka.group import PartitionGroup
+from runtime.postgres import DatabaseUnavailableError
 
-__all__ = ["explain", "simulate", "verify"]
+__all__ = ["FAILPOINTS", "Ledger", "Limits", "NotOwnerError", "explain", "simulate", "verify"]
+
+_LOG = logging.getLogger(__name__)
+_REPORT_S = 10.0
+_TOPICS_CHECKED_S = 5.0
+_DAYS_MADE_S = 3_600.0
+_PAUSE_FIRST_S, _PAUSE_MAX_S = 0.1, 5.0
+_MOVED_IN_A_ROW_MAX = 20
+
+FAILPOINTS = frozenset({"after_copy", "before_pg_commit", "lost_commit_reply", "after_pg_commit"})
+
+T = TypeVar("T")
+
+
+class NotOwnerError(InfrastructureError):
+    """Another process keeps writing the partitions of this one: the process stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a transaction takes, and how long PostgreSQL may be away."""
+
+    records_max: int
+    bytes_max: int
+    wait_s: float
+    postgres_wait_s: float
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the start of the process."""
+
+    rated: int = 0
+    rejected: int = 0
+    bad: int = 0
+    transactions: int = 0
+    replies_lost: int = 0
+    moved: int = 0
+
+
+class Ledger:
+    """Takes over the partitions that its group gives it, until told to stop. One thread."""
+
+    def __init__(
+        self,
+        *,
+        topics: tuple[str, str],
+        group: Callable[..., PartitionGroup],
+        broker: Broker,
+        store: Store,
+        limits: Limits,
+        clock: Clock,
+        after_commit: Callable[[], None],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._topics = topics
+        self._broker = broker
+        self._store = store
+        self._limits = limits
+        self._clock = clock
+        self._after_commit = after_commit
+        self._sleep = sleep
+        self._positions: dict[Where, int] = {}
+        self._moved_in_a_row = 0
+        self._days_due_s = 0.0
+        self._report_due_s = clock.monotonic_s() + _REPORT_S
+        self._topics_due_s = clock.monotonic_s() + _TOPICS_CHECKED_S
+        self.counters = Counters()
+        self._group = group(topics=topics, opened=self._open, closed=self._close)
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Work until `stopping()`; then leave the group cleanly."""
+        try:
+            while not stopping():
+                self.step()
+        finally:
+            self._group.close()
+            self._store.close()
+
+    def step(self) -> bool:
+        """One round: at most one transaction. Returns whether there was one."""
+        limits = self._limits
+        self._make_days()
+        messages = self._group.poll(limits.records_max, limits.bytes_max, limits.wait_s)
+        batch = batch_of(messages, self._positions, self._topics[0])
+        if batch.before:
+            self._write(batch)
+        self._check_topics()
+        self._report()
+        return bool(batch.before)
+
+    def _write(self, batch: Batch) -> None:
+        outcome, counts = self._retried(lambda: self._store.write(batch))
+        self._after_commit()
+        if outcome is Outcome.MOVED:
+            self._follow(batch)
+            return
+        self._moved_in_a_row = 0
+        self._positions |= batch.after
+        self.counters.transactions += 1
+        self.counters.replies_lost += outcome is Outcome.ALREADY
+        self.counters.rated += counts.rated
+        self.counters.rejected += counts.rejected
+        self.counters.bad += counts.bad
+
+    def _follow(self, batch: Batch) -> None:
+        """Go where PostgreSQL's positions are: they are right whoever moved them."""
+        self.counters.moved += 1
+        self._moved_in_a_row += 1
+        if self._moved_in_a_row >= _MOVED_IN_A_ROW_MAX:
+            raise NotOwnerError(
+                f"positions were moved by another process {self._moved_in_a_row} times in a row: "
+                f"{', '.join(f'{topic} {partition}' for topic, partition in sorted(batch.before))}"
+            )
+        found = self._retried(lambda: self._store.positions(list(self._positions)))
+        for (topic, partition), offset in found.items():
+            was = self._positions[topic, partition]
+            if offset != was:
+                _LOG.warning("%s %d: position %d in PostgreSQL, %d here", topic, partition, offset, was)
+        self._positions = found
+        self._group.seek(found)
+
+    def _retried(self, work: Callable[[], T]) -> T:
+        """The work, again and again while PostgreSQL is away.
+
+        Raises:
+            DatabaseUnavailableError: it was away for longer than the budget.
+        """
+        deadline_s = self._clock.monotonic_s() + self._limits.postgres_wait_s
+        pause_s = _PAUSE_FIRST_S
+        while True:
+            try:
+                return work()
+            except DatabaseUnavailableError as error:
+                if self._clock.monotonic_s() + pause_s >= deadline_s:
+                    raise DatabaseUnavailableError(
+                        f"not usable within {self._limits.postgres_wait_s:g} s: {error}"
+                    ) from error
+                _LOG.warning("%s; again in %.1f s", error, pause_s)
+            self._sleep(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+    # --- rebalances ---
+
+    def _open(self, partitions: Sequence[int]) -> dict[Where, int]:
+        wanted = [(topic, partition) for topic in self._topics for partition in partitions]
+        known = self._retried(lambda: self._store.positions(wanted))
+        missing = [where for where in wanted if where not in known]
+        if missing:
+            starts = self._broker.starts(missing)
+            self._retried(lambda: self._store.begin(starts))
+            known = self._retried(lambda: self._store.positions(wanted))
+        self._broker.check(known)
+        self._positions = known
+        _LOG.info("owns partitions %s", ", ".join(map(str, partitions)))
+        return dict(known)
+
+    def _close(self, partitions: Sequence[int]) -> None:
+        # Transactions begin and end between two polls, so none is open here.
+        self._positions = {}
+        _LOG.info("gave up partitions %s", ", ".join(map(str, partitions)))
+
+    # --- now and then ---
+
+    def _make_days(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._days_due_s:
+            self._retried(self._store.make_days_ahead)
+            self._days_due_s = now_s + _DAYS_MADE_S
+
+    def _check_topics(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._topics_due_s:
+            self._topics_due_s = now_s + _TOPICS_CHECKED_S
+            try:
+                self._broker.check_topics()
+            except TopicChangedError:
+                raise
+            except KafkaUnavailableError as error:
+                _LOG.warning("topics cannot be checked now: %s", error)
+
+    def _report(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._report_due_s:
+            self._report_due_s = now_s + _REPORT_S
+            _LOG.info("%s", self.counters)

@@ -1,9 +1,9 @@
-"""Settings of the ledger; in this version of its verification."""
+"""Settings of the ledger: of its verification, and of the service."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from runtime.settings import KafkaSettings, PostgresSettings, Section, SettingsLoader
 
@@ -21,9 +21,41 @@ class VerifySettings(Section):
     )
 
 
+class SinkSettings(Section):
+    """Section `ledger`. Times in the unit that each name says."""
+
+    slot: int = Field(default=0, ge=0, lt=64, description="names this worker among those of the group")
+    group_id: str = Field(default="ledger", min_length=1, description="the topic prefix is put in front")
+    role: str = Field(
+        default="ratestream_ledger_writer", description="as which PostgreSQL is written; empty: the login"
+    )
+    begin: Literal["complete", "held"] = Field(
+        default="complete",
+        description="an empty ledger needs usage.rated from its first record, or takes what is left of it",
+    )
+    batch_records_max: int = Field(default=10_000, ge=1, le=100_000)
+    batch_mib_max: int = Field(default=32, ge=1, le=1024)
+    batch_wait_ms: int = Field(default=200, ge=1, le=10_000)
+    session_timeout_ms: int = Field(default=10_000, ge=1_000)
+    max_poll_interval_ms: int = Field(default=900_000, ge=10_000)
+    postgres_wait_s: int = Field(
+        default=300, ge=1, description="how long PostgreSQL may be away before the process stops"
+    )
+    days_ahead: int = Field(default=7, ge=1, le=60, description="partitions made before their days come")
+
+    @model_validator(mode="after")
+    def _polled(self) -> Self:
+        if self.postgres_wait_s * 1000 >= self.max_poll_interval_ms:
+            raise ValueError(
+                f"postgres_wait_s {self.postgres_wait_s} must be shorter than "
+                f"max_poll_interval_ms {self.max_poll_interval_ms}"
+            )
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """Everything that the ledger needs to run."""
+    """Everything that verification needs."""
 
     kafka: KafkaSettings
     postgres: PostgresSettings
