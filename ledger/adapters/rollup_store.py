@@ -1,0 +1,203 @@
+"""Adds the sums of a batch to the roll-ups, inside the transaction that writes its rows."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ledger.core.amounts import plain
+from ledger.core.rollups import (
+    COLUMNS,
+    NO_METER,
+    NO_QUANTITY,
+    Amounts,
+    Dimensions,
+    DimensionsOf,
+    Place,
+    Rollups,
+)
+from pricing.cards import DEFAULT_DIMENSIONS
+from pricing.instants import calendar_month
+from rate_book.dimensions import dimension_values
+from rate_book.errors import NoBookError
+from rate_book.kept import content_of, kept_version
+from rate_book.shelf import read_rest
+from runtime.postgres import Connection
+
+# The name of a grain, and what the sums are by in it: the start of the time, and when they were posted.
+_GRAINS = (
+    ("15m", "bucket_us", "posted_day"),
+    ("day", "day_us", "posted_day"),
+    ("month", "month_us", "posted_month"),
+)
+log = logging.getLogger(__name__)
+
+_DAY_US = 86_400_000_000
+_CHUNK = 2_000  # lines handed over at once
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+# Emptied at the end of each transaction; made once a connection.
+_TEMPORARY = """
+create temporary table if not exists new_sums (
+    customer_id text, bucket_us bigint, day_us bigint, month_us bigint, posted_day date, posted_month date,
+    key bytea, events bigint, cost numeric, price numeric) on commit delete rows;
+create temporary table if not exists new_meter_sums (
+    customer_id text, bucket_us bigint, day_us bigint, month_us bigint, posted_day date, posted_month date,
+    key bytea, events bigint, cost numeric, price numeric, quantity numeric) on commit delete rows;
+create temporary table if not exists new_queries (
+    customer_id text, query_id text, currency text, calls bigint, cost numeric, price numeric,
+    first_event_time_us bigint, last_event_time_us bigint, first_seq bigint, last_seq bigint)
+    on commit delete rows
+"""
+
+_ADD = """
+insert into {table} as old (customer_id, bucket_us, posted_day, key, events, {amounts})
+select customer_id, {bucket}, {posted}, key, sum(events), {sums} from {new}
+group by 1, 2, 3, 4 order by 1, 2, 3, 4
+on conflict (customer_id, bucket_us, posted_day, key)
+do update set events = old.events + excluded.events, {plus}
+"""
+
+_ADD_QUERIES = """
+insert into ledger.queries as old (customer_id, query_id, currency, calls, cost, price, first_event_time_us,
+    last_event_time_us, first_seq, last_seq)
+select customer_id, query_id, currency, calls, cost, price, first_event_time_us,
+    last_event_time_us, first_seq, last_seq from new_queries order by 1, 2, 3
+on conflict (customer_id, query_id, currency) do update set calls = old.calls + excluded.calls,
+    cost = old.cost + excluded.cost, price = old.price + excluded.price,
+    first_event_time_us = least(old.first_event_time_us, excluded.first_event_time_us),
+    last_event_time_us = greatest(old.last_event_time_us, excluded.last_event_time_us),
+    first_seq = least(old.first_seq, excluded.first_seq), last_seq = greatest(old.last_seq, excluded.last_seq)
+"""
+
+
+def write(connection: Connection, rollups: Rollups) -> None:
+    """Add the sums to those stored, within the open transaction; the temporary tables are the connection's.
+
+    Raises:
+        psycopg.Error: nothing was added, and the transaction is to be rolled back.
+    """
+    if not rollups.sums:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("set local client_min_messages = warning")  # "already exists" is no news
+        cursor.execute(_TEMPORARY)
+    _write_keys(connection, rollups)
+    _copy(connection, "new_sums", (_line(place, sums) for place, sums in rollups.sums.items()))
+    _copy(
+        connection,
+        "new_meter_sums",
+        (f"{_line(place, sums)}\t{plain(sums.quantity)}" for place, sums in rollups.meters.items()),
+    )
+    _add(connection, "sums", ("cost", "price"))
+    _add(connection, "meter_sums", ("cost", "price", "quantity"))
+    if rollups.queries:
+        _copy(connection, "new_queries", _query_lines(rollups))
+        connection.execute(_ADD_QUERIES)
+
+
+def _add(connection: Connection, name: str, amounts: Iterable[str]) -> None:
+    names = [sql.Identifier(amount) for amount in amounts]
+    for grain, bucket, posted in _GRAINS:
+        connection.execute(
+            sql.SQL(_ADD).format(
+                table=sql.Identifier("ledger", f"{name}_{grain}"),
+                new=sql.Identifier(f"new_{name}"),
+                bucket=sql.Identifier(bucket),
+                posted=sql.Identifier(posted),
+                amounts=sql.SQL(", ").join(names),
+                sums=sql.SQL(", ").join(sql.SQL("sum({})").format(amount) for amount in names),
+                plus=sql.SQL(", ").join(
+                    sql.SQL("{0} = old.{0} + excluded.{0}").format(amount) for amount in names
+                ),
+            )
+        )
+
+
+def _write_keys(connection: Connection, rollups: Rollups) -> None:
+    """In the order of the keys, so that two writers with the same new ones wait in one order."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into ledger.rollup_keys values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " on conflict do nothing",
+            [
+                (digest, *key[:-1], Jsonb(dict(key.dimensions)))
+                for key, digest in sorted(rollups.keys.items(), key=lambda item: item[1])
+            ],
+        )
+        cursor.executemany(
+            "insert into ledger.rollup_meter_keys values (%s, %s, %s, %s, %s, %s) on conflict do nothing",
+            [
+                (digest, key.sums_key, key.meter, _is_counted(key.meter), key.cost_reason, key.price_reason)
+                for key, digest in sorted(rollups.meter_keys.items(), key=lambda item: item[1])
+            ],
+        )
+
+
+def _is_counted(meter: str) -> bool:
+    return meter != NO_METER and meter not in NO_QUANTITY
+
+
+def _line(place: Place, sums: Amounts) -> str:
+    customer_id, bucket_us, posted_day, key = place
+    month_us, _ = calendar_month(bucket_us)
+    return (
+        f"{_text(customer_id)}\t{bucket_us}\t{bucket_us - bucket_us % _DAY_US}\t{month_us}\t{posted_day}"
+        f"\t{posted_day.replace(day=1)}\t\\\\x{key.hex()}\t{sums.events}\t{plain(sums.cost)}\t{plain(sums.price)}"
+    )
+
+
+def _query_lines(rollups: Rollups) -> Iterable[str]:
+    for (customer_id, query_id, currency), sums in rollups.queries.items():
+        yield (
+            f"{_text(customer_id)}\t{_text(query_id)}\t{_text(currency)}\t{sums.calls}\t{plain(sums.cost)}"
+            f"\t{plain(sums.price)}\t{sums.first_us}\t{sums.last_us}\t{sums.first_seq}\t{sums.last_seq}"
+        )
+
+
+def _text(value: str) -> str:
+    return value.translate(_ESCAPES) if "\\" in value or not value.isprintable() else value
+
+
+def _copy(connection: Connection, table: str, lines: Iterable[str]) -> None:
+    copying = sql.SQL("copy {} from stdin").format(sql.Identifier(table))
+    with connection.cursor() as cursor, cursor.copy(copying) as copy:
+        chunk: list[str] = []
+        for line in lines:
+            chunk.append(line)
+            if len(chunk) == _CHUNK:
+                copy.write("\n".join(chunk) + "\n")
+                chunk.clear()
+        if chunk:
+            copy.write("\n".join(chunk) + "\n")
+
+
+def declared_dimensions(connection: Connection) -> DimensionsOf:
+    """The dimensions that an event's version of the rate book declares, each version read once.
+
+    A version that is not stored has the default ones: the ledger writes what usage.rated says, also where the
+    book is another database's.
+    """
+    declared: dict[int, tuple[str, ...]] = {}
+
+    def dimensions_of(event: Mapping[str, Any], version: int) -> Dimensions:
+        names = declared.get(version)
+        if names is None:
+            names = declared[version] = _declared(connection, version)
+        return tuple(zip(names, dimension_values(event, names), strict=True))
+
+    return dimensions_of
+
+
+def _declared(connection: Connection, version: int) -> tuple[str, ...]:
+    names: tuple[str, ...] = DEFAULT_DIMENSIONS
+    try:
+        kept = kept_version(connection, version)
+    except NoBookError as error:
+        log.warning("%s: the default dimensions hold for its roll-ups", error)
+    else:
+        content = content_of(connection, kept) if kept.root is None else read_rest(connection, kept.root)
+        names = content.dimensions
+    return tuple(name for name in names if name not in COLUMNS)

@@ -1,0 +1,232 @@
+"""The sums of a batch of rated records, exact, for the ledger's roll-ups; pure.
+
+Amounts and quantities are integers times 10**18. A reversal's record holds negated amounts and quantities and
+counts as one event less, so an original, its reversal and its replacement are one event at the new price.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import date
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from ledger.core.amounts import BUCKET_US, atto
+from ledger.core.explain import REVERSAL
+from ledger.core.rows import BadRowError, RatedRow
+
+NO_QUANTITY = frozenset({"provider_cost", "minimum_charge", "tier_adjustment"})
+"""Meters of lines that are amounts only."""
+
+NO_METER = ""
+"""Stands for the meter of a side that has no line at all: nothing was reported."""
+NOTHING_REPORTED = "nothing was reported"
+
+COLUMNS = frozenset({"model", "provider"})
+"""Dimensions that every roll-up has as columns of their own."""
+
+Dimensions = tuple[tuple[str, str | None], ...]
+DimensionsOf = Callable[[Mapping[str, Any], int], Dimensions]
+"""(event, version of the rate book) -> the dimensions that the version declares, but for COLUMNS."""
+
+_DEFAULT = ("project", "product", "feature")
+_UNPRICED = "unpriced"
+
+
+class SumsKey(NamedTuple):
+    """What sums are about, beside customer and time."""
+
+    plan: str | None
+    cost_status: str
+    price_status: str
+    provider: str
+    model: str | None
+    cost_currency: str | None
+    price_currency: str | None
+    service_start_us: int
+    posting_start_us: int
+    dimensions: Dimensions
+
+
+class MeterKey(NamedTuple):
+    """What a meter's sums are about; a reason is why its line on that side has no price."""
+
+    sums_key: bytes
+    meter: str
+    cost_reason: str | None
+    price_reason: str | None
+
+
+class Place(NamedTuple):
+    """Whose sums, of which quarter of an hour (microseconds UTC of event time), known since which day; the
+    digest of their key.
+    """
+
+    customer_id: str
+    bucket_us: int
+    posted_day: date
+    key: bytes
+
+
+class Amounts:
+    """Sums times 10**18."""
+
+    __slots__ = ("cost", "events", "price", "quantity")
+
+    def __init__(self) -> None:
+        self.events = self.quantity = self.cost = self.price = 0
+
+
+class QuerySums:
+    """One query's sums in one currency, and where its records are."""
+
+    __slots__ = ("calls", "cost", "first_seq", "first_us", "last_seq", "last_us", "price")
+
+    def __init__(self, row: RatedRow) -> None:
+        self.calls = self.cost = self.price = 0
+        self.first_us = self.last_us = row.event_time_us
+        self.first_seq = self.last_seq = row.customer_seq
+
+
+def default_dimensions(event: Mapping[str, Any], _version: int) -> Dimensions:
+    """The dimensions of a rate book that declares none."""
+    return tuple((name, event[name]) for name in _DEFAULT)
+
+
+class Rollups:
+    """Sums of the records added so far."""
+
+    __slots__ = ("_dimensions_of", "keys", "meter_keys", "meters", "queries", "sums")
+
+    def __init__(self, dimensions_of: DimensionsOf = default_dimensions) -> None:
+        self._dimensions_of = dimensions_of
+        self.keys: dict[SumsKey, bytes] = {}
+        self.meter_keys: dict[MeterKey, bytes] = {}
+        self.sums: dict[Place, Amounts] = {}
+        self.meters: dict[Place, Amounts] = {}
+        self.queries: dict[tuple[str, str, str], QuerySums] = {}
+
+    def __len__(self) -> int:
+        return len(self.sums)
+
+    def add(self, row: RatedRow, record: Mapping[str, Any]) -> None:
+        """Add a row of ledger.rated and the decoded RatedUsage that it was made of.
+
+        Raises:
+            BadRowError: an amount or a quantity is no plain decimal; nothing was added.
+        """
+        event = record["event"]
+        key = SumsKey(
+            row.plan,
+            row.cost_status,
+            row.price_status,
+            row.provider,
+            row.model,
+            row.cost_currency,
+            row.price_currency,
+            row.service_start_us,
+            row.posting_start_us,
+            self._dimensions_of(event, row.book_version),
+        )
+        try:
+            cost, price = _number(row.cost), _number(row.price)
+            meters = _meters(record["rating"])
+        except ValueError as error:
+            raise BadRowError(f"rating: {error}") from None
+        bucket_us = row.event_time_us - row.event_time_us % BUCKET_US
+        where = row.customer_id, bucket_us, row.posted_day
+        events = -1 if row.leg == REVERSAL else 1
+        digest = self._key(key)
+        _plus(self.sums, Place(*where, digest), events, (0, cost, price))
+        for meter, reasons, part in meters:
+            place = Place(*where, self._meter_key(MeterKey(digest, meter, *reasons)))
+            _plus(self.meters, place, events, part)
+        if row.query_id:
+            self._add_query(row, events, cost, price)
+
+    def _key(self, key: SumsKey) -> bytes:
+        found = self.keys.get(key)
+        if found is None:
+            found = self.keys[key] = _digest([*key[:-1], dict(key.dimensions)])
+        return found
+
+    def _meter_key(self, key: MeterKey) -> bytes:
+        found = self.meter_keys.get(key)
+        if found is None:
+            found = self.meter_keys[key] = _digest([key.sums_key.hex(), *key[1:]])
+        return found
+
+    def _add_query(self, row: RatedRow, calls: int, cost: int, price: int) -> None:
+        counted_in = row.cost_currency or row.price_currency or ""
+        for currency in {counted_in, row.price_currency or counted_in}:
+            place = row.customer_id, row.query_id or "", currency
+            sums = self.queries.get(place)
+            if sums is None:
+                sums = self.queries[place] = QuerySums(row)
+            sums.calls += calls if currency == counted_in else 0
+            sums.cost += cost if currency == row.cost_currency else 0
+            sums.price += price if currency == row.price_currency else 0
+            sums.first_us = min(sums.first_us, row.event_time_us)
+            sums.last_us = max(sums.last_us, row.event_time_us)
+            sums.first_seq = min(sums.first_seq, row.customer_seq)
+            sums.last_seq = max(sums.last_seq, row.customer_seq)
+
+
+_Reasons = tuple[str | None, str | None]  # of cost, of price
+_Part = tuple[int, int, int]  # quantity, cost, price
+
+
+def _meters(rating: Mapping[str, Any]) -> list[tuple[str, _Reasons, _Part]]:
+    """Each meter's sums in a record: the cost side tells its quantity, else the price side."""
+    found: dict[str, list[Any]] = {}  # cost quantity, price quantity, cost, price, reasons of cost and price
+    for line in rating["lines"]:
+        meter, side = line["meter"], line["side"] == "price"
+        parts = found.get(meter)
+        if parts is None:
+            parts = found[meter] = [None, None, 0, 0, None, None]
+        if meter not in NO_QUANTITY:
+            parts[side] = (parts[side] or 0) + _number(line["quantity"])
+        parts[2 + side] += _number(line["amount"])
+        if line["status"] == _UNPRICED and parts[4 + side] is None:
+            parts[4 + side] = line["explain"]
+    silent = _without_lines(rating)
+    if any(silent):
+        found[NO_METER] = [None, None, 0, 0, *silent]
+    made = []
+    for meter, (counted, charged, cost, price, cost_reason, price_reason) in found.items():
+        quantity = charged or 0 if counted is None else counted
+        made.append((meter, (cost_reason, price_reason), (quantity, cost, price)))
+    return made
+
+
+def _without_lines(rating: Mapping[str, Any]) -> _Reasons:
+    """Why a side that is unpriced has no line, for each side; None where it has one."""
+    unpriced = [side for side in ("cost", "price") if rating[side]["status"] == _UNPRICED]
+    if not unpriced:
+        return None, None
+    told = {line["side"] for line in rating["lines"]}
+    cost, price = (
+        NOTHING_REPORTED if side in unpriced and side not in told else None for side in ("cost", "price")
+    )
+    return cost, price
+
+
+def _plus(sums: dict[Place, Amounts], place: Place, events: int, part: _Part) -> None:
+    found = sums.get(place)
+    if found is None:
+        found = sums[place] = Amounts()
+    quantity, cost, price = part
+    found.events += events
+    found.quantity += quantity
+    found.cost += cost
+    found.price += price
+
+
+@lru_cache(maxsize=65_536)  # quantities and amounts of a batch repeat
+def _number(text: str | None) -> int:
+    return 0 if text is None else atto(text)
+
+
+def _digest(told: list[Any]) -> bytes:
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
