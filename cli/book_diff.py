@@ -47,7 +47,9 @@ def diff_command(paths: tuple[Path, ...], old: int | None, new: int | None, *, a
             compile_book(after, second, "")
             newest = versions(connection, 1)
             first = old if old is not None else newest[0].version if newest else 0
-            before = load_beside(connection, first, after) if first else BookContent()
+            before = BookContent()
+            if first:
+                before, after = load_beside(connection, first, after)
     found = diff(before, after)
     if as_json:
         named = {"from": first or None, "to": second or None}

@@ -6,7 +6,7 @@ their places too, since they change with what they are inherited from.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
@@ -60,7 +60,23 @@ class _Differing(NamedTuple):
 
 def diff(old: BookContent, new: BookContent) -> tuple[PriceChange, ...]:
     """Everything that `new` says otherwise, thing by thing and place by place, each in order of time."""
-    return _diff(places_of(old), places_of(new))
+    return _diff(places_of(_but_same(old, new)), places_of(_but_same(new, old)))
+
+
+def _but_same(content: BookContent, other: BookContent) -> BookContent:
+    """The content without the cards that the other has alike: in most comparisons nearly all of them."""
+    owned = {item.price_card_id: item.cards for item in other.price_cards}
+    price_cards = tuple(
+        replace(item, cards=_unlike(item.cards, owned.get(item.price_card_id, ())))
+        for item in content.price_cards
+    )
+    cards = _unlike(content.provider_cards, other.provider_cards)
+    return replace(content, provider_cards=cards, price_cards=price_cards)
+
+
+def _unlike(cards: Iterable[RateCard], others: Iterable[RateCard]) -> tuple[RateCard, ...]:
+    known = {card.card_id: card for card in others}
+    return tuple(card for card in cards if known.get(card.card_id) != card)
 
 
 def diff_of_cards(

@@ -54,9 +54,12 @@ def content_of(
     return _from_text(kept)
 
 
-def load_beside(connection: Connection, version: int, content: BookContent) -> BookContent:
-    """A version, to be compared with this content: cards that are the same are the same objects."""
-    return content_of(connection, kept_version(connection, version), pack(content).cards)
+def load_beside(
+    connection: Connection, version: int, content: BookContent
+) -> tuple[BookContent, BookContent]:
+    """A version, and this content in order, to be compared: cards that are the same are the same objects."""
+    packed = pack(content)
+    return content_of(connection, kept_version(connection, version), packed.cards), packed.content
 
 
 def load_named(connection: Connection, version: int, card_ids: Collection[str]) -> BookContent:

@@ -83,8 +83,9 @@ class StoredCard(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """A whole book in parts."""
+    """A whole book in parts, and in order; `cards` are those of the content, by key, with their parts."""
 
+    content: BookContent
     root: bytes
     bodies: dict[bytes, str]
     cards: dict[CardKey, tuple[bytes, RateCard]]
@@ -108,7 +109,7 @@ def pack(content: BookContent) -> Packed:
     content = in_order(content)
     for group, card in cards_of(content):
         cards[group, card.card_id] = (packer.add_card(group, card), card)
-    return Packed(packer.finish(content), bodies, cards)
+    return Packed(content, packer.finish(content), bodies, cards)
 
 
 def book_hash(content: BookContent) -> str:

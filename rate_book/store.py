@@ -103,7 +103,7 @@ def apply(
     """
     compile_book(content, 0, "")
     packed = pack(content)
-    draft = _Draft(content, packed, author, lead_us, retroactive=retroactive)
+    draft = _Draft(packed, author, lead_us, retroactive=retroactive)
     compared = _compare(connection, draft)
     early = _version_after(connection, compared, draft)
     if dry_run:
@@ -131,7 +131,6 @@ def apply(
 class _Draft:
     """What shall become a version."""
 
-    content: BookContent
     packed: Packed
     author: str
     lead_us: int
@@ -150,13 +149,13 @@ class _Compared:
 def _compare(connection: Connection, draft: _Draft) -> _Compared:
     newest = _newest(connection)
     if newest is None:
-        return _Compared(None, is_same=False, touched=changes(BookContent(), draft.content))
+        return _Compared(None, is_same=False, touched=changes(BookContent(), draft.packed.content))
     kept = kept_version(connection, newest.version)
-    same = kept.root == draft.packed.root or kept.text == _text_if(kept, draft.content)
+    same = kept.root == draft.packed.root or kept.text == _text_if(kept, draft.packed.content)
     if same:
         return _Compared(newest, is_same=True, touched=())
     before = content_of(connection, kept, draft.packed.cards)
-    return _Compared(newest, is_same=False, touched=changes(before, draft.content))
+    return _Compared(newest, is_same=False, touched=changes(before, draft.packed.content))
 
 
 def _version_after(connection: Connection, compared: _Compared, draft: _Draft) -> Applied:
@@ -248,7 +247,7 @@ class _Held:
     book: CompiledBook | None = None
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _compiled(version: int, hashed: str, place: str | None) -> _Held:  # noqa: ARG001 - the arguments are the key
     return _Held()
 

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from pricing.cards import (
     Rate,
     RateCard,
 )
+from rate_book import store as store_module
 from rate_book.content import canonical_json, content_hash
 from rate_book.errors import ChangeTooSoonError, StoreBrokenError
 from rate_book.parts import CHUNK_VERSIONS, book_hash
@@ -195,6 +197,33 @@ def test_a_version_stored_as_text_is_read_rated_with_and_followed(
     }
     assert load_version(store, 2) == changed
     assert load_version(store, 1) == BOOK
+
+
+def test_an_apply_that_is_overtaken_compares_again_and_at_last_under_the_lock(
+    store: Connection, postgres: PostgresFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three others are applied after each comparison; the fourth comparison is made while nobody can be."""
+    real, overtaken = store_module._compare, [2, 3, 4]
+    apply(store, BOOK, author="test")
+
+    def compare(connection: Connection, draft: Any) -> Any:
+        compared = real(connection, draft)
+        if overtaken and draft.author == "test":
+            with connect(postgres.dsn) as other:
+                changed = book(card(1, rate=str(overtaken.pop(0))), *CARDS[1:])
+                apply(other, changed, author="other", retroactive=True)
+        return compared
+
+    monkeypatch.setattr(store_module, "_compare", compare)
+    again = replace(BOOK, context_ignored=("region",))
+    outcome = apply(store, again, author="test", retroactive=True)
+    assert outcome.stored.version == 5
+    assert {change.what for change in outcome.stored.touches} == {
+        "settings",
+        "provider card p/m-1",
+        "price card list, card list/m, by contract c",
+    }
+    assert [item.version for item in versions(store)] == [5, 4, 3, 2, 1]
 
 
 def test_what_is_slow_is_done_before_the_lock(store: Connection, postgres: PostgresFixture) -> None:
