@@ -52,8 +52,9 @@ def run(dsn: str, cards: int = CARDS, versions: int = VERSIONS) -> dict[str, Any
     )
     if child.returncode != 0:
         raise SystemExit(f"the book could not be loaded: {child.stderr}")
-    figures = {"cards": cards, "versions": versions, "parts": parts, "stored_s": stored_s}
-    return figures | json.loads(child.stdout) | {"lookup_us": _lookups(now_us)}
+    figures: dict[str, Any] = {"cards": cards, "versions": versions, "parts": parts, "stored_s": stored_s}
+    figures |= json.loads(child.stdout)
+    return figures | {"lookup_us": _lookups(now_us)}
 
 
 def card(number: int, versions: int, now_us: int) -> RateCard:
