@@ -84,6 +84,7 @@ def reversal(record: Rating) -> Rating:
         tuple(_negated_line(line) for line in record.lines),
         tuple((meter, -quantity) for meter, quantity in record.leaves),
         record.service_period,
+        plan=record.plan,
     )
 
 

@@ -50,7 +50,8 @@ class Call(NamedTuple):
 class Rating(NamedTuple):
     """The result of rate(); `leaves` are the disjoint quantities, `service_period` is [start_us, end_us).
 
-    `pools_before` and `pools_after` are the pools that the call took part in, in the same order.
+    `pools_before` and `pools_after` are the pools that the call took part in, in the same order. `plan` is
+    the contract in force for the customer at that instant; None: no customer, or none is assigned.
     """
 
     cost: Side
@@ -60,6 +61,7 @@ class Rating(NamedTuple):
     service_period: tuple[int, int]
     pools_before: tuple[PoolState, ...] = ()
     pools_after: tuple[PoolState, ...] = ()
+    plan: str | None = None
 
 
 def no_pools(_pool: str, _start_us: int) -> tuple[int, int]:
@@ -85,7 +87,7 @@ def rate(book: CompiledBook, call: Call, pools: Pools = no_pools) -> Rating:
     else:
         env = Env(said, at_us, stated, (), pools, _no_period, {}, {})
         cost, lines = special_side(lines_plan, lines_plan.special, leaves, env)
-    price, period = UNPRICED, None
+    price, period, contract = UNPRICED, None, None
     before: tuple[PoolState, ...] = ()
     after: tuple[PoolState, ...] = ()
     if customer is not None:
@@ -95,6 +97,7 @@ def rate(book: CompiledBook, call: Call, pools: Pools = no_pools) -> Rating:
         else:
             ladder = term.contract.cards.timeline(provider, model, context).at(at_us)
             period = term.service_period(at_us)
+            contract = term.contract.contract.contract_id
         lines_plan = ladder.cell(plan, leaves).plan(plan.meters)
         if lines_plan.special is None:
             price, priced = _side(lines_plan, leaves)
@@ -112,6 +115,7 @@ def rate(book: CompiledBook, call: Call, pools: Pools = no_pools) -> Rating:
         period or calendar_month(at_us),
         before,
         after,
+        contract,
     )
 
 

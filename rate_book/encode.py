@@ -38,6 +38,7 @@ _quantities: dict[int, bytes] = {}
 _amounts: dict[int, bytes] = {}
 _books: dict[tuple[int, str], bytes] = {}
 _periods: dict[tuple[int, int], bytes] = {}
+_plans: dict[str | None, bytes] = {}
 _sides: dict[tuple[str, str | None], tuple[bytes, bytes]] = {}
 
 
@@ -78,6 +79,8 @@ def encode_rating(
             else:
                 parts += (before, count, rate, _amounts.get(amount) or _amount(amount), after)
     add(_END)
+    plan = _plans.get(rating.plan)
+    add(plan if plan is not None else _kept(_plans, rating.plan, _optional(rating.plan)))
     return b"".join(parts)
 
 

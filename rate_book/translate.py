@@ -65,6 +65,7 @@ def rating_record(
         "cost": _side_record(rating.cost),
         "price": _side_record(rating.price),
         "lines": [_line_record(line) for line in rating.lines],
+        "plan": rating.plan,
     }
 
 

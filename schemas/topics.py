@@ -42,7 +42,7 @@ class KeyKind(Enum):
     CUSTOMER = "customer_id"
     CUSTOMER_IF_KNOWN = "customer_id if known"
     CUSTOMER_AND_SCOPE = "customer_id and scope"
-    TYPED = "typed: `c/` `p/` `r/` `h`"
+    TYPED = "typed: `c/` `p/` `r/` `u/` `h`"
     NONE = "none"
 
 
@@ -120,7 +120,10 @@ TOPICS: Final[tuple[Topic, ...]] = (
     _kept(USAGE_REJECTED, KeyKind.CUSTOMER_IF_KNOWN, "RejectedUsage", 4 * MIB, "rater, same transaction"),
     _kept(USAGE_DELTAS, KeyKind.NONE, "FramePart", 512 * KIB, "rater, same transaction"),
     _compacted(
-        RATER_STATE, KeyKind.TYPED, "CustomerState, PeriodState, PartitionHead", "rater, same transaction"
+        RATER_STATE,
+        KeyKind.TYPED,
+        "CustomerState, PeriodState, RevisionState, RunState, PartitionHead",
+        "rater, same transaction",
     ),
     _compacted(USAGE_TOTALS, KeyKind.CUSTOMER, "RunningTotals", "aggregator"),
     _kept(BUDGET_ALERTS, KeyKind.CUSTOMER, "BudgetAlert", 4 * MIB, "budget guard"),

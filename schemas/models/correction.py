@@ -1,8 +1,8 @@
 """A command on usage.corrections: void, amend or re-rate one rated event."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from schemas.models.base import Long, WireModel
+from schemas.models.base import LIST, Long, WireModel
 
 
 class CorrectionTarget(WireModel):
@@ -20,6 +20,13 @@ class RatedPosition(WireModel):
     offset: Long
 
 
+class ClosedPeriod(WireModel):
+    """A period of the customer that a re-rate closes: its pool and start, in microseconds UTC."""
+
+    pool: str
+    start_us: Long
+
+
 class Correction(WireModel):
     correction_id: str
     customer_id: str
@@ -34,3 +41,7 @@ class Correction(WireModel):
     target_record: bytes
     """The target's current RatedUsage in single-object encoding."""
     position: RatedPosition
+    run_id: str | None = None
+    """For a re-rate of whole periods: its own quantities and amounts are kept under this name."""
+    closes: Annotated[tuple[ClosedPeriod, ...], LIST] = ()
+    """The customer's periods that the last command of a run closes."""

@@ -60,14 +60,39 @@ class PoolAfter(WireModel):
     currency: str
 
 
+class RevisionAfter(WireModel):
+    """An event that a correction of the frame changed, as it stands after it."""
+
+    source: str
+    event_id: str
+    revision: Long
+    correction_id: str
+    voided: bool
+
+
+class RunAfter(WireModel):
+    """A pool in a re-rate's own period after the frame; a closed one is forgotten."""
+
+    run_id: str
+    pool: str
+    start_us: Long
+    end_us: Long
+    quantity: str
+    amount: str
+    currency: str
+    closed: bool
+
+
 class CustomerDelta(WireModel):
-    """What changed for one customer: sequences first to last, both inclusive, the sums and the pools."""
+    """What changed for one customer: sequences first to last, both inclusive, sums, pools, corrections."""
 
     customer_id: str
     first_seq: Long
     last_seq: Long
     rows: Annotated[tuple[DeltaRow, ...], LIST]
     pools: Annotated[tuple[PoolAfter, ...], LIST]
+    revisions: Annotated[tuple[RevisionAfter, ...], LIST] = ()
+    runs: Annotated[tuple[RunAfter, ...], LIST] = ()
 
 
 class DeltaFrame(WireModel):
@@ -77,6 +102,7 @@ class DeltaFrame(WireModel):
     events: InputRange
     corrections: InputRange
     rated: Long
+    """Events only: a correction's reversals and replacements are not counted."""
     rejected: Long
     """Events only."""
     duplicates: Annotated[tuple[Duplicate, ...], LIST]

@@ -15,7 +15,7 @@ class ServicePeriod(WireModel):
 
 
 class PoolState(WireModel):
-    """A pool's period quantity (in its meter's unit) and amount (in its currency) before the event."""
+    """A pool's period quantity (in its meter's unit) and amount (in its currency) before the record."""
 
     pool: str
     period: ServicePeriod
@@ -70,3 +70,5 @@ class Rating(WireModel):
     price: RatedSide
     """Customer price."""
     lines: Annotated[tuple[RatedLine, ...], LIST]
+    plan: str | None = None
+    """The contract in force for the customer at event time; a reversal has its original's."""

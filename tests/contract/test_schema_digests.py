@@ -22,15 +22,17 @@ from schemas import codec
 
 AVRO = Path(codec.__file__).parent / "avro"
 DIGESTS = {
-    "Correction": "4774c57eddb55f4cc2cbfa3da1854a7d5bcd4c4e93c8aa48026298daabe3e792",
+    "Correction": "4a727e703fe9e8a42087b8f4106ddd29e63fa2c8032da7b92a688094d1ca2c5f",
     "CustomerState": "eda0580a3b00e71545633c1c635589daaf39e08ff10be3f97349ae7dacb0e460",
-    "DeltaFrame": "b0403c23949754f173ec3cdcd3962f74cfdcc14e25a688735402476e59ef35a6",
+    "DeltaFrame": "8a37bf02872cbfdb9f0ea331d7bbc2077a967c9993f9ff08cc4ea085592ddeff",
     "FramePart": "abbe8ea9bb30fcfbfac6fdf62fa4a683c1ea0fca6a0bf0092177b7a168ce35ee",
     "PartitionHead": "03331a16bc564121afe2f5e28fa117e9e07afbe89d47cec94194fab9b4b70864",
     "PeriodState": "2b260337191939e6245f1476275af6323fc32457d0cc55868952559f390e587e",
     "RatedUsage": "99653b5d27b4c8d37e3738a90d59f4df0f41fc0794f02c033a7499ae2eca2050",
-    "Rating": "115d8d5104e27cfb45525c887c0959f7d8fb2ac50159621985304a4a0525d24c",
+    "Rating": "c97b9ca611673a954d1a29418e6180181d778af6eab5ef3a4482808b3894ae95",
     "RejectedUsage": "59e1c78caf17d1a423d06203b311a56a0ce26fbed270f54960deefca18ccf21a",
+    "RevisionState": "ab69ab424b0f4aa61775420952e20a2ce683f69aebf57de0c2067f22ad93af5e",
+    "RunState": "ef2bbe12b8bed03afc1231e79db7be8d5136593a187b664a8d00879298873f7a",
     "UsageEvent": "a0a8e2f08de66f4a1a3461f818ca722a642deb96f5d8ebc51b49037b13a08bae",
 }
 

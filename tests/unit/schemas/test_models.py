@@ -24,8 +24,10 @@ MODULES = {
     "CustomerState": "customer_state",
     "PeriodState": "period_state",
     "PartitionHead": "partition_head",
+    "RevisionState": "revision_state",
+    "RunState": "run_state",
 }
-PRIMITIVES = {"string": str, "long": int, "bytes": bytes, "null": NoneType}
+PRIMITIVES = {"string": str, "long": int, "boolean": bool, "bytes": bytes, "null": NoneType}
 
 
 def model_of(name: str) -> type[WireModel]:

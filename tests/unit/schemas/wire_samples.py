@@ -78,6 +78,7 @@ RATING: dict[str, Any] = {
             "billed_quantity": "1200",
         }
     ],
+    "plan": "standard",
 }
 RECORDS: dict[str, dict[str, Any]] = {
     "UsageEvent": EVENT,
@@ -109,6 +110,8 @@ RECORDS: dict[str, dict[str, Any]] = {
         "amended_event": b"event",
         "target_record": b"rated",
         "position": {"partition": 3, "offset": 18},
+        "run_id": "run-1",
+        "closes": [{"pool": "tokens", "start_us": 0}],
     },
     "FramePart": {"frame_no": 1, "part_no": 0, "part_count": 2, "chunk": b"part"},
     "DeltaFrame": {
@@ -161,11 +164,52 @@ RECORDS: dict[str, dict[str, Any]] = {
                         "currency": "USD",
                     }
                 ],
+                "revisions": [
+                    {
+                        "source": "chat-service",
+                        "event_id": "call-7f3a",
+                        "revision": 1,
+                        "correction_id": "correction-1",
+                        "voided": False,
+                    }
+                ],
+                "runs": [
+                    {
+                        "run_id": "run-1",
+                        "pool": "tokens",
+                        "start_us": 0,
+                        "end_us": 1,
+                        "quantity": "5",
+                        "amount": "1",
+                        "currency": "USD",
+                        "closed": False,
+                    }
+                ],
             }
         ],
     },
     "CustomerState": {"customer_id": "amber-bank", "last_seq": 7, "frame_no": 2},
     "PeriodState": {
+        "customer_id": "amber-bank",
+        "pool": "tokens",
+        "start_us": 0,
+        "end_us": 1,
+        "quantity": "5",
+        "amount": "1",
+        "currency": "USD",
+        "frame_no": 2,
+    },
+    "RevisionState": {
+        "customer_id": "amber-bank",
+        "source": "chat-service",
+        "event_id": "call-7f3a",
+        "revision": 1,
+        "correction_id": "correction-1",
+        "voided": True,
+        "frame_no": 2,
+    },
+    "RunState": {
+        "run_id": "run-1",
         "customer_id": "amber-bank",
         "pool": "tokens",
         "start_us": 0,
