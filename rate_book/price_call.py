@@ -138,6 +138,8 @@ def _side(side: Side) -> dict[str, str | None]:
 
 
 def _line(line: Line) -> dict[str, str | None]:
+    """A line; `billed_quantity` only where it is not what was counted."""
+    billed = {} if line.billed_atto is None else {"billed_quantity": format_atto(line.billed_atto)}
     return {
         "side": line.side,
         "meter": line.meter,
@@ -150,6 +152,7 @@ def _line(line: Line) -> dict[str, str | None]:
         "version": line.version,
         "status": line.status,
         "explain": line.explain,
+        **billed,
     }
 
 

@@ -248,3 +248,13 @@ def test_people_read_the_same_amounts() -> None:
     assert "cost: 0.003 USD (priced)" in result.output
     assert "price: 0.00375 USD (priced)" in result.output
     assert "1200 x 2.5 per 1000000 = 0.003 USD" in result.output
+
+
+def test_a_line_tells_the_billed_quantity_where_it_is_not_what_was_counted() -> None:
+    """3 s of whisper are billed as 10 s: 10 x 0.111 / 3600 = 0.000308333...; 12 s as counted: 0.00037."""
+    _, short = priced("groq", "whisper-large-v3", '{"audio_seconds":3}')
+    assert (short["lines"][0]["quantity"], short["lines"][0]["billed_quantity"]) == ("3", "10")
+    assert short["cost"]["amount"] == "0.000308333333333333"
+    _, longer = priced("groq", "whisper-large-v3", '{"audio_seconds":12}')
+    assert "billed_quantity" not in longer["lines"][0]
+    assert longer["cost"]["amount"] == "0.00037"
