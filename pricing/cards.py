@@ -23,6 +23,9 @@ them.
 """
 UTC = "UTC"
 
+STATEMENT_TERMS = ("allowance", "commitment", "minimum")
+"""Fields of a contract that are lines of a statement and price no event, in the order in which they apply."""
+
 Operator = Literal["gt", "gte"]
 Shape = Literal["graduated", "volume", "package"]
 BillingUnit = Literal["calendar_month_utc", "day", "week", "month", "quarter", "year"]
@@ -308,6 +311,9 @@ class Contract:
     month is shorter; of January, April, July and October for a quarter, of January for a year), or 1 Monday
     to 7 Sunday for a week. A change of the customer's contract ends a pool's period, unless the contract that
     follows has `carry_over` and the same billing period and sells the same pool.
+
+    `minimum`, `commitment` and `allowance` are amounts of a billing period in the contract's currency: lines of
+    the period's statement, which price no event.
     """
 
     contract_id: str
@@ -317,6 +323,9 @@ class Contract:
     anchor_day: int = 1
     zone: str = UTC
     carry_over: bool = False
+    minimum: str | None = None
+    commitment: str | None = None
+    allowance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

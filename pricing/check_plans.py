@@ -8,6 +8,7 @@ from typing import get_args
 from pricing.calendar import ZoneTable, zones
 from pricing.cards import (
     CALENDAR_MONTH_UTC,
+    STATEMENT_TERMS,
     UTC,
     BillingUnit,
     BookContent,
@@ -82,6 +83,10 @@ def check_contracts(content: BookContent, known: frozenset[str]) -> Faults:
         if not is_currency(contract.currency, content.units):
             yield fault("currency", repr(contract.currency), NOT_A_CURRENCY)
         yield from _check_billing(contract, known, fault)
+        for field in STATEMENT_TERMS:
+            amount = getattr(contract, field)
+            if amount is not None:
+                yield from number(field, amount, fault, above_0=True)
         for card_id in repeated(contract.price_cards):
             yield fault("price_cards", card_id, "is listed twice")
         for card_id in dict.fromkeys(contract.price_cards):

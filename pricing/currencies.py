@@ -1,4 +1,5 @@
-"""Which words are currencies: the codes of ISO 4217, and the credit units that a rate book declares.
+"""Which words are currencies: the codes of ISO 4217, and the credit units that a rate book declares; and the
+places after the point that their amounts have when they are paid.
 
 Source: ISO 4217 list one (current currencies and funds) as of 2026, checked against pycountry 26.2.16,
 without the code for no currency at all; and the codes withdrawn since 2020, because a book prices
@@ -19,6 +20,26 @@ _CODES = """
     ANG BGN CUC HRK SLL ZWL
 """
 ISO_4217 = frozenset(_CODES.split())
+
+
+_NO_PLACES = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_THREE_PLACES = "BHD IQD JOD KWD LYD OMR TND"
+_FOUR_PLACES = "CLF UYW"
+_WITHOUT_UNIT = "XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XUA"  # metals, baskets, a code for tests: N.A.
+_PLACES: dict[str, int | None] = {
+    **dict.fromkeys(_NO_PLACES.split(), 0),
+    **dict.fromkeys(_THREE_PLACES.split(), 3),
+    **dict.fromkeys(_FOUR_PLACES.split(), 4),
+    **dict.fromkeys(_WITHOUT_UNIT.split()),
+}
+
+
+def decimal_places(currency: str) -> int | None:
+    """Places after the point of amounts that are paid, by ISO 4217 (the "minor unit").
+
+    None: it has no such unit, as a declared unit has none, and its amounts are not rounded.
+    """
+    return _PLACES.get(currency, 2) if currency in ISO_4217 else None
 
 
 def is_currency(text: str, units: Collection[str]) -> bool:

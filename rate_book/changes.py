@@ -2,8 +2,9 @@
 
 The two books are compared card by card and contract by contract. A price card counts only while a contract
 that sells it is assigned. Where the comparison cannot tell it says "since ever", never later than the truth.
-Remarks (`source`, `accepted`), target margins, declared units and the dimensions of the running sums change
-no price and count as no change; neither does it that a billing period, once begun, will be cut short.
+Remarks (`source`, `accepted`), target margins, declared units, the dimensions of the running sums and what
+only a statement reads of a contract change no price and count as no change; neither does it that a billing
+period, once begun, will be cut short.
 """
 
 import dataclasses
@@ -143,7 +144,7 @@ class _Sales:
             assigned = union(self._assigned[contract_id])
             if not assigned:
                 continue
-            if old[contract_id] != new[contract_id]:
+            if _pricing_terms(old[contract_id]) != _pricing_terms(new[contract_id]):
                 result.append((f"contract {contract_id}", assigned))
                 continue
             result += [
@@ -205,6 +206,11 @@ class _Sales:
             )
             for key in sorted(old.keys() | new.keys())
         ]
+
+
+def _pricing_terms(contract: Contract) -> Contract:
+    """Without what only a statement reads."""
+    return dataclasses.replace(contract, minimum=None, commitment=None, allowance=None)
 
 
 def _changed_pools(price_card: str, before: PriceCard | None, after: PriceCard | None) -> Found:

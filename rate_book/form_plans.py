@@ -74,6 +74,9 @@ def read_contract(fields: Fields) -> Contract:
             anchor_day=fields.integer("anchor_day", 1),
             zone=fields.text_or("zone", UTC),
             carry_over=fields.boolean("carry_over"),
+            minimum=fields.optional_decimal("minimum"),
+            commitment=fields.optional_decimal("commitment"),
+            allowance=fields.optional_decimal("allowance"),
         )
 
 

@@ -188,6 +188,9 @@ def test_a_target_margin_is_a_share_of_the_price(target: str) -> None:
         (replace(DEAL, billing_period="month", zone="Mars"), "zone", "Mars", "known zone"),
         (replace(DEAL, zone="+01:00"), "zone", "+01:00", "must be UTC"),
         (replace(DEAL, currency="Dollar"), "currency", "'Dollar'", "ISO 4217"),
+        (replace(DEAL, allowance="0"), "allowance", "'0'", "above 0"),
+        (replace(DEAL, commitment="-1"), "commitment", "'-1'", "above 0"),
+        (replace(DEAL, minimum="1e3"), "minimum", "'1e3'", "above 0"),
     ],
 )
 def test_a_faulty_contract_is_named(contract: Contract, field: str, value: str, rule: str) -> None:

@@ -255,6 +255,19 @@ def test_a_card_that_is_named_as_an_alias_takes_it_over_at_every_instant() -> No
     )
 
 
+@pytest.mark.parametrize("field", ["allowance", "commitment", "minimum"])
+def test_what_only_a_statement_reads_changes_no_price(field: str) -> None:
+    """The price card's change at 100 is found all the same."""
+    assignments = (Assignment("*", "c", 50),)
+    old = sold(version("1"), assignments=assignments)
+    terms: dict[str, Any] = {field: "10"}
+    new = replace(old, contracts=(replace(old.contracts[0], **terms), old.contracts[1]))
+    assert changes(old, new) == ()
+    cards = sold(version("1", None, 100), version("2", 100), assignments=assignments).price_cards
+    found = changes(old, replace(new, price_cards=cards))
+    assert found == (Change("price card list, card p/m, by contract c", 100),)
+
+
 def test_a_rate_of_exchange_changes_what_contracts_in_its_currency_owe_while_assigned() -> None:
     def exchanged(*rates: ExchangeRate) -> BookContent:
         book = sold(version("1"), assignments=(Assignment("acme", "c", 50),))

@@ -85,6 +85,25 @@ def test_a_faulty_pool_is_refused(tmp_path: Path, old: str, new: str, field: str
     assert error.value == value
 
 
+def test_what_a_contract_says_of_statements(tmp_path: Path) -> None:
+    content = load_book(
+        [
+            written(
+                tmp_path,
+                contracts="contracts: [{contract: c, currency: USD, minimum: 200.50, commitment: 1000,"
+                " allowance: 50.0}, {contract: d, currency: USD}]",
+            )
+        ]
+    )
+    terms = Contract("c", "USD", (), minimum="200.5", commitment="1000", allowance="50")
+    assert content.contracts == (terms, Contract("d", "USD", ()))
+    text = canonical_json(content)
+    assert content_from_json(text, "book") == content
+    assert (
+        '{"contract_id":"d","currency":"USD","price_cards":[]}' in text
+    )  # a book without them keeps its hash
+
+
 def test_contracts_aliases_exchange_and_units(tmp_path: Path) -> None:
     content = load_book(
         [
