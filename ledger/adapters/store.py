@@ -16,11 +16,13 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
+from ledger.adapters import rollup_store
 from ledger.adapters.closed import closed_until
 from ledger.adapters.copying import copy_lines
 from ledger.core.batch import BadRecord, Batch, Where
 from ledger.core.contiguous import Progress, repeated
-from ledger.core.rows import RatedRow, RejectedRow, copy_line, posted
+from ledger.core.rollups import DimensionsOf, Rollups
+from ledger.core.rows import BadRowError, RatedRow, RejectedRow, copy_line, posted
 from runtime.errors import InfrastructureError
 from runtime.failpoints import FailpointError, Failpoints
 from runtime.postgres import Connection, DatabaseUnavailableError, connect, is_infrastructure
@@ -84,11 +86,13 @@ class Store:
         self._rated_topic, self._rejected_topic = topics
         self._failpoints = failpoints
         self._connection: Connection | None = None
+        self._dimensions_of: DimensionsOf | None = None
         self._days: set[date] = set()
 
     def close(self) -> None:
         """Let the connection go; the next call makes a new one."""
         connection, self._connection = self._connection, None
+        self._dimensions_of = None  # it asks by that connection
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
@@ -145,9 +149,13 @@ class Store:
         progress = _lock_customers(connection, sorted({row.customer_id for row in batch.rated}))
         known = repeated(progress, [(row.customer_id, row.customer_seq) for row in batch.rated])
         batch = _posted(connection, batch.without(self._rated_topic, known))
+        batch, rollups = self._summed(connection, batch)
+        count = len(batch.rated)
         batch = self._copied(connection, batch)
         self._failpoints.hit("after_copy")
-        write_rollups(connection, batch)
+        if len(batch.rated) < count:  # seldom: PostgreSQL refused some
+            batch, rollups = self._summed(connection, batch)
+        rollup_store.write(connection, rollups)
         _store_customers(connection, progress, batch.rated)
         self._store_bad(connection, batch.bad)
         return Outcome.WRITTEN, Counts(len(batch.rated), len(batch.rejected), len(batch.bad))
@@ -165,6 +173,18 @@ class Store:
                 [(after, topic_id, partition, before) for topic_id, partition, before, after in moves],
             )
             return cursor.rowcount == len(moves)
+
+    def _summed(self, connection: Connection, batch: Batch) -> tuple[Batch, Rollups]:
+        """The batch's sums; rows whose amounts are no amounts are bad records."""
+        if self._dimensions_of is None:
+            self._dimensions_of = rollup_store.declared_dimensions(connection)
+        rollups, refused = Rollups(self._dimensions_of), {}
+        for index, (row, record) in enumerate(zip(batch.rated, batch.records, strict=True)):
+            try:
+                rollups.add(row, record)
+            except BadRowError as error:
+                refused[index] = str(error)
+        return batch.without(self._rated_topic, refused), rollups
 
     def _copied(self, connection: Connection, batch: Batch) -> Batch:
         """The rows written; those that PostgreSQL refuses are bad records."""
@@ -247,10 +267,6 @@ class Store:
                     f"ledger.role = {self._role!r}: {error.diag.message_primary}"
                 ) from error
         return connection
-
-
-def write_rollups(connection: Connection, batch: Batch) -> None:
-    """Add the batch's sums to the roll-ups, in the transaction of its rows."""
 
 
 def _make_days(connection: Connection, days: set[date]) -> None:

@@ -123,7 +123,7 @@ def rated_row(rated: Decoded, place: Place, value: bytes) -> RatedRow:
         event["feature"],
         event["provider"],
         event["billed_model"] or event["served_model"] or event["requested_model"],
-        rating.get("plan"),
+        rating["plan"],
         rating["book_version"],
         rating["correction_id"],
         start_us,
