@@ -160,22 +160,35 @@ class CompiledCell:
         """The meter's rate and whose it is, or why it has none."""
         own = self._rates.get(meter)
         if own is not None:
-            return own, "its own rate"
+            return own, meter
         allowed = self._extras.at_whole_rate
         may = ALL in allowed or meter in allowed
         wholes = self._registry.nearest(meter, self._rates) if may else ()
         rates = [self._rates[whole] for whole in wholes]
-        if len({(rate.numerator, rate.denominator, rate.pool, rate.rule) for rate in rates}) == 1:
-            return rates[0], f"the rate of {wholes[0]}, having none of its own"
+        kinds = {
+            (rate.numerator, rate.denominator, rate.pool, rate.rule, self._acting(whole))
+            for whole, rate in zip(wholes, rates, strict=True)
+        }
+        if len(kinds) == 1:
+            return rates[0], wholes[0]
         if meter not in self._registry:
             return f"meter {meter} is unknown"
         if wholes:
             return f"{meter} has no rate and those of {' and '.join(wholes)} differ"
         return f"{meter} has no rate"
 
+    def _acting(self, *meters: str) -> tuple[Factor, ...]:
+        """The factors on the rate of any of these meters."""
+        return tuple(
+            factor
+            for factor in self._extras.factors
+            if factor.meters is None or not factor.meters.isdisjoint(meters)
+        )
+
     def _at_rate(self, meter: str, rate: CompiledRate, whose: str) -> tuple[LineTemplate, Pricer | None]:
         name, extras = self._name, self._extras
-        words = f"{meter} at {whose}"
+        own = whose == meter
+        words = f"{meter} at {'its own rate' if own else f'the rate of {whose}, having none of its own'}"
         rule = f", {words_of(rate.rule)}" if rate.rule is not None else ""
         if rate.pool is not None:
             origin = f", {rate.origin}" if rate.origin else ""
@@ -184,7 +197,8 @@ class CompiledCell:
                 return name.unpriced(meter, f"{words}{origin}: pool {rate.pool} is unknown"), None
             leaf = PooledLeaf(name, meter, f"{words}{origin}{rule}", pool, rate.rule)
             return name.unpriced(meter, words), leaf
-        acting = [factor for factor in extras.factors if factor.meters is None or meter in factor.meters]
+        # The rate of a whole is what the whole is charged at in this context, factors and all.
+        acting = self._acting(meter, whose)
         scaled = scale(rate, acting)
         if isinstance(scaled, str):
             return name.unpriced(meter, f"{words}, {scaled}"), None

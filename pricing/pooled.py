@@ -15,7 +15,7 @@ from pricing.compiled import (
     fits,
     overflow,
 )
-from pricing.money import LIMIT, format_atto, parse_decimal
+from pricing.money import format_atto, parse_decimal
 from pricing.pools import PoolPrice, Portion, charge
 from pricing.quantity import QuantityRule, billed
 from pricing.timeline import Span, Timeline, fill_timeline, intersect
@@ -79,8 +79,9 @@ class PooledLeaf:
         state = self._state(version, env)
         portions, adjustment, amount = charge(version.price, state.quantity_atto, state.amount_atto, quantity)
         after = state._replace(quantity_atto=state.quantity_atto + quantity, amount_atto=amount)
-        if after.quantity_atto >= LIMIT or not fits(amount):
-            raise overflow(self._name.side, max(after.quantity_atto, amount))
+        for number in (after.quantity_atto, amount, *(portion.billed_atto or 0 for portion in portions)):
+            if not fits(number):
+                raise overflow(self._name.side, number)
         env.after[state.pool, state.start_us] = after
         lines.extend(
             Line(

@@ -51,7 +51,7 @@ def special_side(plan: LinePlan, special: Special, leaves: list[int], env: Env) 
     status = _status(seen)
     if status == "priced" and special.minimum is not None and any(leaves):
         minimum, template = special.minimum
-        if total < minimum:
+        if 0 <= total < minimum:  # below 0 a pool gives back what its period paid too much
             lines.append(Line(template, 0, minimum - total))
             total = minimum
     if not fits(total):

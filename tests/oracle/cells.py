@@ -34,18 +34,26 @@ class Cell(NamedTuple):
 
     def price_of(self, meter: str, version: Json) -> Price | None:
         """The meter's own rate, or where the version says so that of its nearest whole; with its factors."""
-        price = self.rates.get(meter)
+        price, whose = self.rates.get(meter), meter
         listed = version.get("parts_at_whole_rate", [])
         if price is None and ("*" in listed or meter in listed):
-            found = {_key(self.rates[whole]): whole for whole in nearest_wholes(meter, self.rates)}
-            price = self.rates[next(iter(found.values()))] if len(found) == 1 else None
+            found = {
+                (_key(self.rates[whole]), tuple(self._numbers_on(whole))): whole
+                for whole in nearest_wholes(meter, self.rates)
+            }
+            if len(found) == 1:
+                whose = next(iter(found.values()))
+                price = self.rates[whose]
         if price is None or price.pool is not None:
             return price
         unit = price.unit
-        for factor, meters in self.factors:
-            if "*" in meters or meter in meters:
-                unit *= factor
+        for number in self._numbers_on(meter, whose):
+            unit *= self.factors[number][0]
         return price._replace(unit=unit)
+
+    def _numbers_on(self, *meters: str) -> list[int]:
+        """Which factors act on the rate of any of these meters."""
+        return [n for n, (_, named) in enumerate(self.factors) if "*" in named or set(meters) & set(named)]
 
 
 def _key(price: Price) -> str:

@@ -224,7 +224,7 @@ def _charges(side: _Side) -> list[Charge]:
     owes = any(side.leaves.values())
     if least is not None and total.status == "priced" and owes and total.amount is not None:
         missing = rounded(Fraction(least) * side.exchange) - total.amount
-        if missing > 0:
+        if missing > 0 and total.amount >= 0:  # what a falling price gives back stays given
             charges.append(Charge("minimum_charge", Fraction(0), missing, exact=missing))
     return charges
 

@@ -1,5 +1,7 @@
 """Multipliers: which act, in which order, on which meters, and the rates that they make."""
 
+from dataclasses import replace
+
 import pytest
 
 from pricing.cards import CardVersion, Cell, ContextKey, Multiplier, Rate, Step, Thresholds, Variant
@@ -32,6 +34,34 @@ def test_each_value_without_a_cell_brings_its_factor() -> None:
     assert rate_of(version, region="eu") == "3.3"
     assert rate_of(version, processing="batch") == "1.5"
     assert rate_of(version, region="eu", processing="batch") == "1.65"
+
+
+def test_a_part_at_the_rate_of_its_whole_has_the_factors_of_the_whole() -> None:
+    """eu input is 3 x 1.1 = 3.3, and so are cached tokens, which have no rate of their own;
+    where they have a factor of their own as well 3.3 x 0.5 = 1.65."""
+    premium = Multiplier("eu premium", "1.1", (("region", "eu"),), ("input_tokens",))
+    cached = Multiplier("half", "0.5", (("processing", "batch"),), ("cache_read_tokens",))
+    version = replace(priced(premium, cached), parts_at_whole_rate=("*",))
+    usage = {"input_tokens": M, "cache_read_tokens": M}
+    by = book(card(version))
+    eu, both = (
+        cost(by, usage, semantics="exclusive", context=context).lines
+        for context in ({"region": "eu"}, {"region": "eu", "processing": "batch"})
+    )
+    assert [line.rate for line in (*eu, *both)] == ["3.3", "3.3", "3.3", "1.65"]
+
+
+def test_wholes_that_only_factors_tell_apart_differ() -> None:
+    """Cached audio is as much cached as audio: 3 both, but audio in the eu 3.3."""
+    premium = Multiplier("eu premium", "1.1", (("region", "eu"),), ("input_audio_tokens",))
+    rates = cell({"cache_read_tokens": "3", "input_audio_tokens": "3"})
+    version = replace(priced(premium), base=rates, parts_at_whole_rate=("*",))
+    by = book(card(version))
+    usage = {"cache_audio_read_tokens": M}
+    assert cost(by, usage, semantics="exclusive").cost.amount_atto == 3 * ATTO
+    eu = cost(by, usage, semantics="exclusive", region="eu")
+    assert eu.cost.amount_atto is None
+    assert "those of cache_read_tokens and input_audio_tokens differ" in eu.lines[0].explain
 
 
 def test_a_value_with_neither_cell_nor_factor_has_no_price() -> None:
@@ -81,7 +111,7 @@ def test_factors_are_told_in_the_order_of_the_version() -> None:
 
 
 def test_a_factor_of_some_meters_leaves_the_others_alone() -> None:
-    """Output alone: 9 x 1.1 = 9.9. A leaf at its whole's rate goes by its own name: reasoning 9 x 2 = 18."""
+    """Output 9 x 1.1 = 9.9; reasoning goes at output's rate, and has a factor of its own: 9.9 x 2 = 19.8."""
     output = Multiplier("eu premium", "1.1", (("region", "eu"),), ("output_tokens",))
     reasoning = Multiplier("thought", "2", (), ("output_reasoning_tokens",))
     version = CardVersion(
@@ -92,7 +122,7 @@ def test_a_factor_of_some_meters_leaves_the_others_alone() -> None:
     )
     usage = {"input_tokens": M, "output_tokens": M, "output_reasoning_tokens": M}
     rating = cost(book(card(version)), usage, "exclusive", region="eu")
-    assert [line.rate for line in rating.lines] == ["3", "9.9", "18"]
+    assert [line.rate for line in rating.lines] == ["3", "9.9", "19.8"]
 
 
 def test_a_factor_without_a_context_always_acts_on_inherited_rates_steps_and_fees_alike() -> None:

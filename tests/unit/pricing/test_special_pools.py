@@ -125,6 +125,13 @@ def test_a_volume_price_that_falls_gives_back() -> None:
     assert rating.lines[-1].status == "priced"
 
 
+def test_a_least_amount_takes_back_nothing_of_a_fall() -> None:
+    """1000 at 2; the 1001st makes all of them 1: 1001 - 2000 = -999, though a call owes at least 5."""
+    volume = PoolVersion("volume", (Tier("0", "2"), Tier("1000", "1")))
+    account = Account(selling([volume], version=replace(POOLED, minimum="5")))
+    assert [account.price(1000), account.price(1), account.price(1)] == [2000, -999, 5]
+
+
 def test_packages_and_free_units() -> None:
     """5 free, then 10 for each begun 100: 6 units begin a package, the next 99 none, one more a second."""
     version = PoolVersion("package", (Tier("0", "10", "100"),), free="5")
@@ -182,6 +189,13 @@ def test_the_quantity_of_a_period_has_an_end() -> None:
     account.rate(web_searches=most)
     with pytest.raises(UsageError, match="amount_overflow"):
         account.rate(web_searches=most)
+
+
+def test_packages_beyond_what_a_number_holds_are_refused() -> None:
+    """20 nines in begun thousands are 10**20: 21 digits."""
+    account = Account(selling([PoolVersion("package", (Tier("0", "0.0001", "1000"),))]))
+    with pytest.raises(UsageError, match=r"price = 100000000000000000000: .* 20 digits"):
+        account.rate(web_searches="9" * 20)
 
 
 def test_a_new_version_of_the_pool_begins_at_nothing() -> None:
