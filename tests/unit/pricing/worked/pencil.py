@@ -129,3 +129,17 @@ class Account:
         for state in rating.pools_after:
             self.states[customer_id, state.pool, state.start_us] = (state.quantity_atto, state.amount_atto)
         return words(rating.price)
+
+
+def lines(rating: Rating, side: str) -> list[str]:
+    """Each line of a side as one would write it down, and under it how it explains itself."""
+    told = []
+    for line in rating.lines:
+        if line.side == side:
+            billed = "" if line.billed_atto is None else f" as {format_atto(line.billed_atto)}"
+            rate_text = "" if line.rate is None else f" x {line.rate} / {line.per}"
+            amount = line.status if line.amount_atto is None else format_atto(line.amount_atto)
+            of = f"{line.currency}; {line.card} {line.version}; {line.status}"
+            told += [f"{line.meter} {format_atto(line.quantity_atto)}{billed}{rate_text} = {amount} {of}"]
+            told += [line.explain]
+    return told
