@@ -30,8 +30,8 @@ def test_a_stated_cost_and_a_share_on_it() -> None:
     assert lines(rating, "price") == [
         "provider_cost 0.02 x 1.1605 / 1 = 0.02321 USD; list/any None; priced",
         (
-            "contract standard, card list/any: provider_cost at its cost, 1.055 x 1.1 (markup of 10 percent); "
-            "standard context"
+            "contract standard, card list/any: provider_cost at its cost, 1.055 x 1.1 (markup of 10 "
+            "percent); standard context"
         ),
     ]
 
@@ -69,8 +69,8 @@ def test_a_call_that_a_query_pays() -> None:
     assert lines(rated(by, {"input_tokens": 5}), "price") == [
         "input_tokens 5 = unpriced None; list/any None; unpriced",
         (
-            "contract standard, card list/any: input_tokens is included in the price of a query, but the call "
-            "names no query_id; standard context"
+            "contract standard, card list/any: input_tokens is included in the price of a query, but the "
+            "call names no query_id; standard context"
         ),
     ]
 
@@ -147,8 +147,8 @@ def test_a_minimum_in_another_currency() -> None:
         ),
         "minimum_charge 0 = 0.91724 EUR; list/any None; priced",
         (
-            "contract standard, card list/any: at least 1 a call x 0.92 (USD to EUR from 2026-01-01T00:00:00Z); "
-            "standard context"
+            "contract standard, card list/any: at least 1 a call x 0.92 (USD to EUR from "
+            "2026-01-01T00:00:00Z); standard context"
         ),
     ]
     assert lines(rated(by, {"input_tokens": 1}, at="2025-12-31T23:59:59Z"), "price") == [
@@ -190,8 +190,6 @@ def test_factors_quantities_and_steps() -> None:
             "card acme/m: input_audio_seconds at its own rate, unchanged by the threshold, "
             "0.6 x 1.1 (eu premium), at least 10, in begun multiples of 5; region=eu; "
             "whole request, input_tokens from 500"
-        ), at least 10, in begun "
-            "multiples of 5; region=eu; whole request, input_tokens from 500"
         ),
     ]
 
