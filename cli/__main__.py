@@ -25,6 +25,13 @@ COMMANDS = {
     "rejected": "cli.rejected:rejected",
     "verify": "cli.verify:verify",
     "explain": "cli.explain:explain",
+    "usage": "cli.usage:usage",
+    "margin": "cli.margin:margin",
+    "concentration": "cli.margin:concentration",
+    "query": "cli.query:query",
+    "queries": "cli.query:queries",
+    "whatif": "cli.query:whatif",
+    "unpriced": "cli.usage:unpriced",
     "demo": "cli.demo:demo",
 }
 

@@ -157,6 +157,13 @@ def write_rows(connection: Connection, written: Iterable[Written]) -> None:
             connection.execute("select ledger.make_day(%s)", (day,))
         refused = copy_lines(connection, "rated", RatedRow._fields, [copy_line(item.row) for item in batch])
         assert refused == {}
+        for item in batch:
+            connection.execute(
+                "insert into ledger.customers (customer_id, contiguous_seq, last_seq) values (%s, %s, %s)"
+                " on conflict (customer_id) do update set contiguous_seq = excluded.contiguous_seq,"
+                " last_seq = excluded.last_seq",
+                (item.row.customer_id, item.row.customer_seq, item.row.customer_seq),
+            )
         rollups = Rollups(declared_dimensions(connection))
         for item in batch:
             rollups.add(item.row, item.record)

@@ -1,0 +1,190 @@
+"""The time of a question: local periods, and which sums of which grain they are made of; pure.
+
+Instants are microseconds UTC; ranges are [start, end).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Literal
+
+from ledger.core.amounts import BUCKET_US
+from pricing.calendar import ZoneTable
+from pricing.instants import DAY_US, calendar_month
+
+Every = Literal["all", "hour", "day", "week", "month"]
+EVERY: tuple[Every, ...] = ("all", "hour", "day", "week", "month")
+
+Range = tuple[int, int]
+
+PERIODS_MAX = 10_000
+
+_SECOND_US = 1_000_000
+_HOUR_US = 3600 * _SECOND_US
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+class QuestionError(ValueError):
+    """A question that cannot be answered as it was asked; the text names field, value and rule."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Ranges that together are the time asked about: whole UTC months, whole UTC days, quarters of hours."""
+
+    months: tuple[Range, ...]
+    days: tuple[Range, ...]
+    quarters: tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The time that a question is about: period i is [bounds[i], bounds[i + 1])."""
+
+    bounds: tuple[int, ...]
+    zone: ZoneTable
+    every: Every
+
+    @property
+    def start_us(self) -> int:
+        return self.bounds[0]
+
+    @property
+    def end_us(self) -> int:
+        return self.bounds[-1]
+
+    def label(self, period: int) -> str:
+        """The local start of a period, with its offset: the hour that comes twice has two."""
+        return local_text(self.bounds[period], self.zone)
+
+
+def asked(from_us: int, to_us: int, every: Every, zone: ZoneTable) -> Asked:
+    """The periods between two instants; the first and the last may be cut.
+
+    Raises:
+        QuestionError: no time at all, an instant that is no quarter of an hour, or too many periods.
+    """
+    if from_us >= to_us:
+        raise QuestionError(
+            f"to = {local_text(to_us, zone)}: must be after from = {local_text(from_us, zone)}"
+        )
+    bounds = [from_us]
+    while (following := _next(bounds[-1], every, zone)) is not None and following < to_us:
+        bounds.append(following)
+        if len(bounds) > PERIODS_MAX:
+            raise QuestionError(f"every = {every}: more than {PERIODS_MAX} periods; ask about less time")
+    bounds.append(to_us)
+    for bound in bounds:
+        if bound % BUCKET_US:
+            raise QuestionError(
+                f"{local_text(bound, zone)}: sums are kept by quarters of an hour; this instant is inside one"
+            )
+    return Asked(tuple(bounds), zone, every)
+
+
+def cover(bounds: Sequence[int]) -> Cover:
+    """What the periods between these instants are made of: the coarsest sums that lie within one each."""
+    months: list[Range] = []
+    days: list[Range] = []
+    quarters: list[Range] = []
+    for start, end in pairwise(bounds):
+        inner = _whole_days(start, end)
+        if inner is None:
+            _join(quarters, start, end)
+            continue
+        first_day, end_day = inner
+        _join(quarters, start, first_day)
+        whole = _whole_months(first_day, end_day)
+        if whole is None:
+            _join(days, first_day, end_day)
+        else:
+            _join(days, first_day, whole[0])
+            _join(months, *whole)
+            _join(days, whole[1], end_day)
+        _join(quarters, end_day, end)
+    return Cover(_merged(months), _merged(days), _merged(quarters))
+
+
+def day_start(day: date, zone: ZoneTable) -> int:
+    """The first instant of a local date."""
+    return zone.day_start(day.toordinal() - _EPOCH_ORDINAL)
+
+
+def local_date(at_us: int, zone: ZoneTable) -> date:
+    """The local date that holds an instant."""
+    return date.fromordinal(_EPOCH_ORDINAL + (at_us + zone.offset_s(at_us) * _SECOND_US) // DAY_US)
+
+
+def local_text(at_us: int, zone: ZoneTable) -> str:
+    """RFC 3339 with the zone's offset."""
+    offset_s = zone.offset_s(at_us)
+    local_us = at_us + offset_s * _SECOND_US
+    seconds = local_us % DAY_US // _SECOND_US
+    sign, minutes = ("-", -offset_s // 60) if offset_s < 0 else ("+", offset_s // 60)
+    offset = "Z" if not offset_s else f"{sign}{minutes // 60:02}:{minutes % 60:02}"
+    day = date.fromordinal(_EPOCH_ORDINAL + local_us // DAY_US)
+    return f"{day.isoformat()}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{offset}"
+
+
+def month_end(day: date) -> date:
+    """The last date of the month."""
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+def _next(at_us: int, every: Every, zone: ZoneTable) -> int | None:
+    """The start of the period after the one that holds the instant."""
+    if every == "all":
+        return None
+    if every == "hour":
+        return _next_hour(at_us, zone)
+    day = local_date(at_us, zone)
+    if every == "day":
+        following = day + timedelta(days=1)
+    elif every == "week":
+        following = day + timedelta(days=7 - day.weekday())  # weeks begin on Monday
+    else:
+        following = month_end(day) + timedelta(days=1)
+    start_us = day_start(following, zone)
+    while start_us <= at_us:  # a date that the zone left out as a whole
+        following += timedelta(days=1)
+        start_us = day_start(following, zone)
+    return start_us
+
+
+def _next_hour(at_us: int, zone: ZoneTable) -> int:
+    """The next full hour of local time; a change of the clock by half an hour ends one early or late."""
+    step = BUCKET_US
+    following = at_us - at_us % step + step
+    while (following + zone.offset_s(following) * _SECOND_US) % _HOUR_US:
+        following += step
+    return following
+
+
+def _whole_days(start: int, end: int) -> Range | None:
+    first, last = -(-start // DAY_US) * DAY_US, end // DAY_US * DAY_US
+    return (first, last) if first < last else None
+
+
+def _whole_months(first_day: int, end_day: int) -> Range | None:
+    month_start, month_next = calendar_month(first_day)
+    first = first_day if month_start == first_day else month_next
+    last, _ = calendar_month(end_day)
+    return (first, last) if first < last else None
+
+
+def _join(ranges: list[Range], start: int, end: int) -> None:
+    if start < end:
+        ranges.append((start, end))
+
+
+def _merged(ranges: Sequence[Range]) -> tuple[Range, ...]:
+    merged: list[Range] = []
+    for start, end in ranges:
+        if merged and merged[-1][1] == start:
+            merged[-1] = merged[-1][0], end
+        else:
+            merged.append((start, end))
+    return tuple(merged)
