@@ -18,7 +18,15 @@ from pricing.compiled import (
 from pricing.factors import Factor, scale
 from pricing.meters import COUNTED_PER_EVENT, MeterRegistry
 from pricing.pooled import CompiledPool, PooledLeaf
-from pricing.special import MINIMUM_CHARGE, MarkedUpLeaf, MarkedUpRest, Markup, RoundedLeaf, words_of
+from pricing.special import (
+    MINIMUM_CHARGE,
+    PROVIDER_COST,
+    MarkedUpLeaf,
+    MarkedUpRest,
+    Markup,
+    RoundedLeaf,
+    words_of,
+)
 from pricing.split import SplitPlan
 
 _PLANS_MAX = 1024
@@ -121,7 +129,9 @@ class CompiledCell:
         included = any(template.status == "included" for template in plan.templates)
         rest: WholeCall | None = None
         if extras.markup is not None:
-            rest = MarkedUpRest(extras.markup, frozenset(template.meter for template in plan.templates))
+            # An event may name a meter as it likes: what it costs as a whole is marked up all the same.
+            told = frozenset(template.meter for template in plan.templates)
+            rest = MarkedUpRest(extras.markup, told - {MINIMUM_CHARGE, PROVIDER_COST})
         minimum = None
         if extras.minimum is not None:
             amount, words = extras.minimum

@@ -19,6 +19,10 @@ from pricing.currencies import is_currency
 from pricing.errors import CardError
 from pricing.faults import NOT_A_CURRENCY, Fault, Faults, meters, repeated, spans
 from pricing.meters import DEFAULT_METERS, MeterRegistry
+from pricing.pooled import TIER_ADJUSTMENT
+from pricing.special import MINIMUM_CHARGE, PROVIDER_COST
+
+_NO_METERS = frozenset({ALL, MINIMUM_CHARGE, PROVIDER_COST, TIER_ADJUSTMENT})
 
 
 class _Known(NamedTuple):
@@ -37,6 +41,11 @@ def check_book(content: BookContent) -> tuple[CardError, ...]:
         return (CardError("book", "meters", ", ".join(meter.name for meter in content.meters), str(error)),)
     faults = [
         CardError("book", "dimensions", name, "is listed twice") for name in repeated(content.dimensions)
+    ]
+    faults += [
+        CardError("book", "meters", meter.name, "is no name of a meter: it stands for something else")
+        for meter in content.meters
+        if meter.name in _NO_METERS
     ]
     faults += check_units(content.units)
     zones, zone_faults = known_zones(content)

@@ -207,6 +207,10 @@ BOOK_FAULTS = [
     (BookContent((GOOD, replace(GOOD, models=("x",)))), "book", "provider_cards", "p/m"),
     (BookContent(dimensions=("a", "a")), "book", "dimensions", "a"),
     (BookContent(meters=(MeterDefinition("images", (("family", "x"),)),)), "book", "meters", "images"),
+    *(
+        (BookContent(meters=(MeterDefinition(name, (("family", "x"),)),)), "book", "meters", name)
+        for name in ("*", "minimum_charge", "provider_cost", "tier_adjustment")
+    ),
     (BookContent((), (SOLD, SOLD)), "book", "price_cards", "list"),
     (BookContent((), (SOLD,), (DEAL, DEAL)), "book", "contracts", "deal"),
     (BookContent((), (), (DEAL,)), "deal", "price_cards", "list"),

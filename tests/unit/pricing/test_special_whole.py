@@ -281,6 +281,14 @@ def test_a_stated_cost_and_fees_of_the_provider_are_marked_up_too() -> None:
     assert marked_up(STATED, FIFTH, {"input_tokens": M}).price == ("unpriced", None, None)
 
 
+def test_a_meter_of_that_name_hides_no_stated_cost() -> None:
+    """7 stated, x 1.055 x 1.2 = 8.862; what the event reports as `provider_cost` is an unknown meter."""
+    rating = marked_up(STATED, FIFTH, {"provider_cost": "0"}, told=(7 * ATTO, "USD"))
+    assert rating.price == ("priced", 8862 * ATTO // 1000, "USD")
+    rating = marked_up(STATED, FIFTH, {"provider_cost": "1"}, told=(7 * ATTO, "USD"))
+    assert rating.price == ("partial", 8862 * ATTO // 1000, "USD")
+
+
 def test_a_share_is_of_the_billed_quantity() -> None:
     """4 seconds are billed to us as 10 at 0.5; the customer pays 10 x 0.6 = 6."""
     audio = CardVersion(Cell((Rate("audio_seconds", "0.5", minimum="10"),)))
