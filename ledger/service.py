@@ -119,6 +119,8 @@ class Ledger:
         if outcome is Outcome.MOVED:
             self._follow(batch)
             return
+        if outcome is Outcome.ALREADY:
+            _LOG.warning("a commit's reply was lost: the positions say that it was done")
         self._moved_in_a_row = 0
         self._positions |= batch.after
         self.counters.transactions += 1

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from rater.service import FAILPOINTS
+from ledger.service import FAILPOINTS as LEDGER_FAILPOINTS
+from rater.service import FAILPOINTS as RATER_FAILPOINTS
 from tests.fix_rater import Pipeline
 
+FAILPOINTS = RATER_FAILPOINTS | LEDGER_FAILPOINTS
 _SEEN: Counter[tuple[str, str]] = Counter()
 _HERE = "tests/fault/"
 

@@ -47,13 +47,25 @@ class Proxy:
             with self._lock:
                 self._open += [near, far]
             for source, target in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+                threading.Thread(
+                    target=self._pump, args=(source, target, source is near), daemon=True
+                ).start()
+
+    def passes(self, data: bytes, *, from_client: bool) -> bool:
+        """Whether the data is handed on; if not, its connection is broken. For tests to override."""
+        return True
+
+    def _pump(self, source: socket.socket, target: socket.socket, from_client: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                if not self.passes(data, from_client=from_client):
+                    source.shutdown(socket.SHUT_RDWR)
+                    break
+                target.sendall(data)
+        _end(source, target)
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65_536):
-            target.sendall(data)
+def _end(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)
     source.close()
