@@ -13,9 +13,10 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from cli.demo.from_ledger import ledger_sums, rows_in_ledger
 from cli.demo.plans import PER_QUERY, PLANS, bills
 from cli.demo.progress import HeadWatch
-from cli.demo.raters import Raters
+from cli.demo.services import Services, Worker
 from cli.demo.summary import render, summary_record
 from cli.demo.traffic import Plan, plan
 from cli.demo.world import World, make_world
@@ -31,10 +32,11 @@ from runtime.clock import Clock, SystemClock
 from runtime.errors import InfrastructureError
 from runtime.settings import SettingsLoader, process_environment
 
-_RATERS = 2
+_RATER, _LEDGER = Worker("rater", 0), Worker("ledger", 0)
+_WORKERS = (_RATER, Worker("rater", 1), _LEDGER)
 _BURST = 500
 _LOOK_S = 0.2
-_KILL_PART = 8  # a rater is killed when one event in so many is covered
+_KILL_PART = 8  # a rater is killed when one event in so many is covered, and the ledger at half of them
 _STALLED_S = 90.0
 _STEPS_A_LINE = 15
 _LOOK_CLOSER = """
@@ -52,9 +54,10 @@ def demo(*, as_json: bool, keep_up: bool) -> None:
     """Rate 28,185 real LLM requests and prove that nothing was lost or billed twice.
 
     Starts the local stack if no other is named, publishes two real traces as usage events (with duplicates
-    and bad events on purpose), rates them with two raters, kills one of them on the way, and verifies. Most
-    customers pay by the token; others by graduated tiers, in credits, by the query, by quality, or in EUR.
-    The summary is left in .ratestream/demo/summary.json. A stack that the demo started it stops; data stay.
+    and bad events on purpose), rates them with two raters, keeps the ledger in PostgreSQL, kills a rater and
+    the ledger on the way, and verifies. Most customers pay by the token; others by graduated tiers, in
+    credits, by the query, by quality, or in EUR. The summary is left in .ratestream/demo/summary.json. A
+    stack that the demo started it stops; data stay.
 
     Example: ratestream demo
     """
@@ -102,11 +105,14 @@ def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, An
     _say("4/5 verifying")
     report = _verified(SettingsLoader(world.directory, world.environment(process_environment()))).as_json()
     before = sum(event["event_time_us"] < change_us for event in events)
+    in_ledger = ledger_sums(world.dsn, events[0]["event_time_us"], events[-1]["event_time_us"])
     summary = summary_record(
         report,
         {
+            **in_ledger,
             "wall_s": round(clock.monotonic_s() - started_s, 1),
-            "as_planned": _as_planned(report, planned),
+            "as_planned": _as_planned(report, planned)
+            and all(in_ledger[side] == report[side] for side in ("cost", "price")),
             "price_change_at": datetime.fromtimestamp(change_us // 1_000_000, UTC).isoformat(),
             "events_before_change": before,
             "events_after_change": len(events) - before,
@@ -124,10 +130,10 @@ def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, An
 
 def _publish_and_rate(world: World, planned: Plan, clock: Clock) -> int:
     """Publish while raters rate; returns how many events were covered when one was killed."""
-    raters = Raters(_RATERS, world.environment(process_environment()), world.directory)
+    services = Services(_WORKERS, world.environment(process_environment()), world.directory)
     watch = HeadWatch(world.kafka)
-    flow = _Flow(raters, watch, _Bars(planned.received), kill_at=planned.received // _KILL_PART)
-    raters.start()
+    flow = _Flow(services, watch, _Bars(planned.received), kill_at=planned.received // _KILL_PART)
+    services.start()
     try:
         publisher = Publisher(world.kafka, ProducersSettings())
         for number, message in enumerate(planned.messages, start=1):
@@ -142,14 +148,19 @@ def _publish_and_rate(world: World, planned: Plan, clock: Clock) -> int:
             if flow.look(planned.received) > before:
                 progress_s = clock.monotonic_s()
             elif clock.monotonic_s() - progress_s > _STALLED_S:
+                raise InfrastructureError(f"no progress for {_STALLED_S:g} s: see {world.directory}/*.log")
+            publisher.wait(_LOOK_S)
+        while rows_in_ledger(world.dsn) < planned.rated:
+            services.keep_alive()
+            if clock.monotonic_s() - progress_s > _STALLED_S:
                 raise InfrastructureError(
-                    f"no progress for {_STALLED_S:g} s: see {world.directory}/rater-*.log"
+                    f"the ledger falls behind: see {world.directory}/{_LEDGER.name}.log"
                 )
             publisher.wait(_LOOK_S)
     finally:
         flow.bars.close()
         watch.close()
-        raters.stop()
+        services.stop()
     return flow.killed_at
 
 
@@ -157,22 +168,27 @@ def _publish_and_rate(world: World, planned: Plan, clock: Clock) -> int:
 class _Flow:
     """What is looked at again and again while events flow."""
 
-    raters: Raters
+    services: Services
     watch: HeadWatch
     bars: "_Bars"
     kill_at: int
     covered: int = 0
     killed_at: int = 0
+    ledger_killed: bool = False
 
     def look(self, published: int) -> int:
         """Show progress, kill the first rater once, keep the others alive. Returns the events covered."""
         self.covered = self.watch.covered()
         self.bars.show(published, self.covered)
         if not self.killed_at and self.covered >= self.kill_at:
-            self.raters.kill(0)
+            self.services.kill(_RATER)
             self.killed_at = self.covered
             self.bars.say(f"    rater 0 killed with SIGKILL after {self.covered:,} events; starting it again")
-        self.raters.keep_alive()
+        if not self.ledger_killed and self.covered >= self.kill_at * _KILL_PART // 2:
+            self.services.kill(_LEDGER)
+            self.ledger_killed = True
+            self.bars.say("    the ledger killed with SIGKILL; starting it again")
+        self.services.keep_alive()
         return self.covered
 
 
