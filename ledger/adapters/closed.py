@@ -15,11 +15,18 @@ class Closed(NamedTuple):
     open_end_us: int
 
 
-def closed_until(connection: Connection, customer_ids: Sequence[str]) -> dict[str, Closed]:  # noqa: ARG001
+def closed_until(connection: Connection, customer_ids: Sequence[str]) -> dict[str, Closed]:
     """The customers, among these, that have a closed period.
 
     Asked in the transaction that writes their rows, which holds their rows of ledger.customers: a close that
-    takes the same locks is seen here, or waits until these rows are there. Nothing is closed yet: statements
-    come with their own table.
+    takes the same locks is seen here, or waits until these rows are there.
     """
-    return {}
+    rows = connection.execute(
+        "select distinct on (customer_id) customer_id, period_end_us, next_end_us from ledger.statements"
+        " where customer_id = any(%s) order by customer_id, number desc",
+        (list(customer_ids),),
+    ).fetchall()
+    return {
+        str(customer_id): Closed(int(str(until_us)), int(str(end_us)))
+        for customer_id, until_us, end_us in rows
+    }
