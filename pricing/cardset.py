@@ -23,12 +23,43 @@ from pricing.shelf import Shelf
 from pricing.special import Markup, StatedCost, no_exchange
 from pricing.timeline import Instants, Moving, MovingTimeline, Reaching, Timeline, fill_timeline, splice
 
-_MEMO_MAX = 16_384
-"""Resolved (provider, model, context) remembered; real traffic has a few hundred."""
+_MEMO_MAX = 32_768
+"""Resolved (provider, model, context) remembered by all sets of cards together: contexts may have values
+without end, and contracts are many. Real traffic has a few hundred a contract.
+"""
 
 LadderTimeline = Timeline[Ladder] | MovingTimeline[Ladder] | Reaching[Ladder]
 _VersionsOf = Callable[[str, str], RateCard]
 _Slot = Ladder | Moving[Ladder]
+
+
+class Memory:
+    """What the sets of cards of one book remember: bounded together, so that it does not grow with the
+    contracts.
+    """
+
+    def __init__(self, most: int = _MEMO_MAX) -> None:
+        self._most = most
+        self._memos: list[dict[tuple[str, str, Context], LadderTimeline]] = []
+        self._held = 0
+
+    def memo(self) -> dict[tuple[str, str, Context], LadderTimeline]:
+        made: dict[tuple[str, str, Context], LadderTimeline] = {}
+        self._memos.append(made)
+        return made
+
+    def make_room(self) -> bool:
+        """To be called before one more is remembered; whether all was forgotten for it."""
+        full = self._held >= self._most
+        if full:
+            self.forget()
+        self._held += 1
+        return full
+
+    def forget(self) -> None:
+        for memo in self._memos:
+            memo.clear()
+        self._held = 0
 
 
 class Facts:
@@ -43,6 +74,8 @@ class Facts:
         self._schedules: dict[Schedule, CompiledSchedule] = {}
         self._aliases = _aliases(content.aliases)
         self._readings: dict[tuple[str, ...], Reading] = {}
+        self.told = Memory()
+        self.read = Memory()
 
     def schedule(self, schedule: Schedule) -> CompiledSchedule:
         found = self._schedules.get(schedule)
@@ -101,8 +134,8 @@ class CardSet:
         self._facts = facts
         self._currency = currency
         self._reading = facts.reading(groups)
-        self._memo: dict[tuple[str, str, Context], LadderTimeline] = {}
-        self._read: dict[tuple[str, str, Context], LadderTimeline] = {}
+        self._memo = facts.told.memo()
+        self._read = facts.read.memo()
 
     def timeline(self, provider: str, model: str, context: Context) -> LadderTimeline:
         """The ladder of every instant for such calls."""
@@ -114,11 +147,10 @@ class CardSet:
             read = (provider, model, self._reading.of(context))
             found = self._read.get(read)
             if found is None:
-                if len(self._read) >= _MEMO_MAX:
-                    self._read.clear()
+                if self._facts.read.make_room():
+                    self._facts.told.forget()  # it holds what was compiled
                 found = self._read[read] = self._resolve(*read)
-            if len(self._memo) >= _MEMO_MAX:
-                self._memo.clear()
+            self._facts.told.make_room()
             self._memo[key] = found
         return found
 

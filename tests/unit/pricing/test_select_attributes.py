@@ -111,3 +111,27 @@ def test_values_without_end_that_no_price_reads_are_compiled_once() -> None:
 
 def compiled(cards: CardSet) -> int:
     return len(cards._read)
+
+
+def test_all_contracts_together_remember_no_more_than_so_much() -> None:
+    """Contexts without end (the id of a request) at two contracts: 3 remembered, and nothing differs."""
+    contracts = [Contract(name, "USD", ("list",)) for name in ("one", "two")]
+    priced_by = book(
+        content=BookContent(
+            (card(flat({"input_tokens": "1"})),),
+            (PriceCard("list", (card(flat({"input_tokens": "2"})),)),),
+            tuple(contracts),
+            tuple(Assignment(contract.contract_id, contract.contract_id) for contract in contracts),
+            context_ignored=("request",),
+        )
+    )
+    sets = [priced_by._provider, *(contract.cards for contract in priced_by._contracts.values())]
+    facts = priced_by._provider._facts
+    facts.told._most = facts.read._most = 3
+    for number in range(20):
+        for contract in contracts:
+            strange = {"id": str(number)} if number % 2 else {"request": str(number)}
+            rating = rate(priced_by, Call(contract.contract_id, "p", "m", 0, USAGE, context=strange))
+            assert [line.rate for line in rating.lines] == ([None, None] if number % 2 else ["1", "2"])
+            assert sum(len(cards._read) for cards in sets) <= 3
+            assert sum(len(cards._memo) for cards in sets) <= 3
