@@ -32,6 +32,7 @@ COMMANDS = {
     "queries": "cli.query:queries",
     "whatif": "cli.query:whatif",
     "unpriced": "cli.usage:unpriced",
+    "ledger": "cli.ledger:ledger",
     "demo": "cli.demo:demo",
 }
 

@@ -7,11 +7,13 @@ whole or not at all; where a commit's reply is lost, the positions tell which.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeVar
 
 from ledger.adapters.beginning import Broker, TopicChangedError
+from ledger.adapters.days import detach_before
 from ledger.adapters.intake import batch_of
 from ledger.adapters.store import Outcome, Store
 from ledger.core.batch import Batch, Where
@@ -20,9 +22,9 @@ from runtime.clock import Clock
 from runtime.errors import InfrastructureError
 from runtime.kafka.errors import KafkaUnavailableError
 from runtime.kafka.group import PartitionGroup
-from runtime.postgres import DatabaseUnavailableError
+from runtime.postgres import DatabaseUnavailableError, connect
 
-__all__ = ["FAILPOINTS", "Ledger", "Limits", "NotOwnerError", "explain", "simulate", "verify"]
+__all__ = ["FAILPOINTS", "Ledger", "Limits", "NotOwnerError", "detach", "explain", "simulate", "verify"]
 
 _LOG = logging.getLogger(__name__)
 _REPORT_S = 10.0
@@ -210,3 +212,14 @@ class Ledger:
         if now_s >= self._report_due_s:
             self._report_due_s = now_s + _REPORT_S
             _LOG.info("%s", self.counters)
+
+
+def detach(dsn: str, before: date) -> Iterator[str]:
+    """Take the days posted before a day (UTC) out of the ledger, and tell each table that was detached.
+
+    Raises:
+        UsageProblemError: the day is later than today.
+        InfrastructureError: PostgreSQL is away, the login does not own the tables, or others were in the way.
+    """
+    with connect(dsn) as connection:
+        yield from detach_before(connection, before)

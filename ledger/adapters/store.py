@@ -30,6 +30,13 @@ from runtime.postgres import Connection, DatabaseUnavailableError, connect, is_i
 _LOG = logging.getLogger(__name__)
 _PROBLEM_CHARACTERS_MAX = 2_000
 
+_NO_LEDGER = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.InsufficientPrivilege,
+)
+
 T = TypeVar("T")
 
 
@@ -241,8 +248,11 @@ class Store:
                 self._failpoints.hit("lost_commit_reply")
         except (psycopg.Error, FailpointError) as error:
             self.close()
-            if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InsufficientPrivilege):
-                raise NotMigratedError(f"the ledger's tables: {error.diag.message_primary}") from error
+            if isinstance(error, _NO_LEDGER):
+                raise NotMigratedError(
+                    f"the ledger's tables: {error.diag.message_primary}; `ratestream ledger migrate` makes "
+                    "them, by the login that will own them"
+                ) from error
             # A statement is given up where a lost connection's transaction still has its locks: it passes.
             given_up = isinstance(error, FailpointError | psycopg.errors.QueryCanceled)
             if given_up or is_infrastructure(error):

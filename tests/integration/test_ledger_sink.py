@@ -1,15 +1,19 @@
 """The ledger as a process, against the real Kafka and PostgreSQL, behind a real rater."""
 
+import subprocess
+import sys
 from collections import Counter
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 
 from runtime.postgres import connect
 from schemas import topics
 from schemas.codec import CODEC
-from tests.fix_rater import DEADLINE_S, Pipeline, usage_event, wait_for
+from tests.fix_rater import DEADLINE_S, STOPPED_LOUDLY, Pipeline, usage_event, wait_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
@@ -160,3 +164,73 @@ def test_what_postgresql_or_the_sequence_refuses_is_a_bad_record(pipeline: Pipel
     assert "sequences grow" in problems[1]
     assert "overflow" in problems[2]
     assert ask(pipeline, "select contiguous_seq, gap_seq, last_seq from ledger.customers") == [(1, 2, 4)]
+
+
+def command(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "ledger", *arguments],
+        env=pipeline.environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_old_days_are_detached_and_never_today_s(pipeline: Pipeline) -> None:
+    with connect(pipeline.dsn) as connection:
+        for days_ago in range(4):
+            connection.execute("select ledger.make_day(current_date - %s)", (days_ago,))
+        ((today,),) = connection.execute("select current_date").fetchall()
+    assert isinstance(today, date)
+    oldest, old, kept = today - timedelta(days=3), today - timedelta(days=2), today - timedelta(days=1)
+    done = command(pipeline, "detach", "--before", str(kept))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"detached ledger.{table}_{day:%Y%m%d}" for day in (oldest, old) for table in ("rated", "rejected")
+    ]
+    assert ask(pipeline, "select posted_day from ledger.detached order by 1") == [(oldest,), (old,)]
+    assert (
+        command(pipeline, "detach", "--before", str(kept)).stdout
+        == f"no day before {kept} is in the ledger\n"
+    )
+    with connect(pipeline.dsn) as connection, pytest.raises(psycopg.Error, match="was detached"):
+        connection.execute("select ledger.make_day(%s)", (old,))
+    refused = command(pipeline, "detach", "--before", str(today + timedelta(days=1)))
+    assert refused.returncode == 2
+    assert "must not be later than today" in refused.stderr
+
+
+def test_the_writer_can_add_and_nothing_else_and_the_owner_cannot_change_rows(pipeline: Pipeline) -> None:
+    pipeline.emit([usage_event(1, 1)])
+    pipeline.start()
+    pipeline.start(module="ledger")
+    wait_rows(pipeline, 1)
+    changes = ("update ledger.rated set cost = 0", "delete from ledger.rated", "truncate ledger.rated")
+    for change in (*changes, "drop table ledger.rated", "delete from ledger.positions"):
+        with connect(pipeline.dsn) as connection:
+            connection.execute("set role ratestream_ledger_writer")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(change.encode())
+    ((child,),) = ask(pipeline, "select tableoid::regclass::text from ledger.rated")
+    for change in (*changes, f"delete from {child}", f"truncate {child}"):  # noqa: S608 - the test's own table
+        with connect(pipeline.dsn) as connection:
+            connection.execute("set session_replication_role = replica")
+            with pytest.raises(psycopg.errors.RestrictViolation):
+                connection.execute(change.encode())
+    with connect(pipeline.dsn) as connection:
+        connection.execute("set role ratestream_ledger_reader")
+        assert connection.execute("select count(*) from ledger.rated").fetchone() == (1,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("select ledger.make_day(current_date)")
+
+
+def test_a_database_without_the_ledger_or_its_role_stops_it_with_a_sentence(
+    pipeline: Pipeline, postgres_server: str
+) -> None:
+    pipeline.tolerated.add(STOPPED_LOUDLY)
+    unknown = pipeline.start(module="ledger", ledger__role="nobody_of_that_name")
+    assert unknown.wait_dead() == STOPPED_LOUDLY
+    assert "ledger.role = 'nobody_of_that_name'" in unknown.log()
+    empty = pipeline.start(module="ledger", postgres__dsn=postgres_server)
+    assert empty.wait_dead() == STOPPED_LOUDLY
+    assert "ratestream ledger migrate" in empty.log()
