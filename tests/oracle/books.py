@@ -70,8 +70,8 @@ class Books:
         """The first price card with a card: for the name itself, what it stands for, or its beginning."""
         target = self.target(provider, model, at_us)
         tries = [(model, "any")] if target is None else [(model, "exact"), (target, "any"), (model, "any")]
-        for name, how in tries:
-            for price_card in names:
+        for price_card in names:
+            for name, how in tries:
                 card = self._remembered(price_card, self.price_cards[price_card], provider, name, how)
                 if card is not None:
                     return price_card, card

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from tests.oracle.amounts import billed, period_price, rounded
 from tests.oracle.books import Books, Json
 from tests.oracle.cells import Cell, Price, cell_for, has_quantity_of, value_of
-from tests.oracle.meters import COUNTED_ONCE, METERS, Impossible, split
+from tests.oracle.meters import COUNTED_ONCE, Impossible, split
 from tests.oracle.times import in_force, instant_us
 
-__all__ = ["METERS", "Amount", "Impossible", "Pools", "Sides", "expected", "in_detail", "split", "totals"]
+__all__ = ["Amount", "Impossible", "Pools", "Sides", "expected", "in_detail", "totals"]
 
 HUNDRED = Fraction(100)
 
