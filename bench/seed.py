@@ -7,8 +7,8 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from rater.adapters.outputs import frame_outputs, head_output
 from rater.adapters.state import LogIdentity
-from rater.core.batch import BatchResult, Head
 from rater.core.identity import pack_entry
+from rater.core.work import BatchResult, Head
 from runtime.kafka.topology import describe
 from runtime.settings import KafkaSettings
 from schemas.topics import RATER_STATE, USAGE_CORRECTIONS, USAGE_DELTAS, USAGE_EVENTS, producer_limits

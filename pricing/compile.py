@@ -56,6 +56,7 @@ class CompiledBook:
         self.shelf = shelf
         self.content_hash = content_hash
         self.dimensions = content.dimensions
+        self.price_cards = content.price_cards
         self.attributes: tuple[str, ...] = attributes_of(content)
         facts = Facts(content, self.attributes, shelf)
         self.registry = facts.registry

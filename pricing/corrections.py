@@ -7,21 +7,32 @@ what the new price says, whatever arrived meanwhile. After each step the live am
 was ever written for the period.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Final, Protocol
 
-from pricing.cards import BookContent
-from pricing.compiled import Line, LineTemplate, Pools, PoolState, Side
+from pricing.cards import PriceCard
+from pricing.compiled import Line, LineTemplate, Pools, PoolState, Side, Status
 from pricing.instants import instant_text
 from pricing.pooled import TIER_ADJUSTMENT
 from pricing.pools import PoolPrice
 from pricing.rate import Rating
 
+# A side without an amount that gets one: what it had no price for stays unpriced, what a query pays is paid.
+_WITH_AMOUNT: Final[Mapping[Status, Status]] = {"unpriced": "partial", "included": "priced"}
+
 Prices = Callable[[PoolState], PoolPrice]
 """The price of a pool's period in the book version that the correction names."""
 
 
-def prices_in(content: BookContent) -> Prices:
+class Sells(Protocol):
+    """A book, compiled or not."""
+
+    @property
+    def price_cards(self) -> Sequence[PriceCard]: ...
+
+
+def prices_in(book: Sells) -> Prices:
     """The prices of a book's pools: of the version in force when a period begins, which no period outlives.
 
     They raise ValueError for a pool, or for an instant, that the book has no price for.
@@ -30,7 +41,7 @@ def prices_in(content: BookContent) -> Prices:
         f"{price_card.price_card_id}/{pool.pool}": [
             (version.valid_from_us, version.valid_to_us, PoolPrice(version)) for version in pool.versions
         ]
-        for price_card in content.price_cards
+        for price_card in book.price_cards
         for pool in price_card.pools
     }
 
@@ -66,14 +77,19 @@ class PeriodRun:
 
 
 def shares(record: Rating) -> tuple[PoolState, ...]:
-    """What the record itself takes up of each of its pools: its quantity and its amount."""
-    return tuple(
-        after._replace(
-            quantity_atto=after.quantity_atto - before.quantity_atto,
-            amount_atto=after.amount_atto - before.amount_atto,
+    """What the record itself takes up of each of its pools: its quantity and its amount.
+
+    A replacement that closed a period it took part in names it twice; what it takes up is the sum.
+    """
+    found: dict[tuple[str, int], PoolState] = {}
+    for before, after in zip(record.pools_before, record.pools_after, strict=True):
+        key = after.pool, after.start_us
+        held = found.get(key) or after._replace(quantity_atto=0, amount_atto=0)
+        found[key] = held._replace(
+            quantity_atto=held.quantity_atto + after.quantity_atto - before.quantity_atto,
+            amount_atto=held.amount_atto + after.amount_atto - before.amount_atto,
         )
-        for before, after in zip(record.pools_before, record.pools_after, strict=True)
-    )
+    return tuple(found.values())
 
 
 def reversal(record: Rating) -> Rating:
@@ -88,31 +104,31 @@ def reversal(record: Rating) -> Rating:
     )
 
 
+def taken_out(record: Rating, live: Pools) -> Rating:
+    """The record's reversal, which takes its shares out of the live pools. Nothing is adjusted."""
+    held = [(_at(live, share), share) for share in shares(record)]
+    return reversal(record)._replace(
+        pools_before=tuple(state for state, _ in held),
+        pools_after=tuple(
+            state._replace(
+                quantity_atto=state.quantity_atto - share.quantity_atto,
+                amount_atto=state.amount_atto - share.amount_atto,
+            )
+            for state, share in held
+        ),
+    )
+
+
 def void(record: Rating, live: Pools, price_of: Prices) -> Rating:
     """What is written when a record never was: its reversal, and what that changes for the rest of each pool.
 
     Afterwards each pool of the record holds what it would hold, had the record never been rated: quantity
     Q - q and amount A(Q - q). `record` is the current one of its event, as written.
     """
-    undone = reversal(record)
-    before = []
-    after = []
-    lines = list(undone.lines)
-    price = undone.price
-    for share in shares(record):
-        state = _at(live, share)
-        rest = state._replace(
-            quantity_atto=state.quantity_atto - share.quantity_atto,
-            amount_atto=state.amount_atto - share.amount_atto,
-        )
-        line, closed = close(rest, price_of(rest))
-        before.append(state)
-        after.append(closed)
-        if line is not None:
-            lines.append(line)
-            price = _plus(price, line)
-    return undone._replace(
-        price=price, lines=tuple(lines), pools_before=tuple(before), pools_after=tuple(after)
+    undone = taken_out(record, live)
+    settled = [settle(rest, price_of) for rest in undone.pools_after]
+    return _with_lines(undone, [line for line, _ in settled if line is not None])._replace(
+        pools_after=tuple(state for _, state in settled)
     )
 
 
@@ -144,6 +160,29 @@ def close(live: PoolState, price: PoolPrice) -> tuple[Line | None, PoolState]:
     return line, live._replace(amount_atto=amount)
 
 
+def settle(live: PoolState, price_of: Prices) -> tuple[Line | None, PoolState]:
+    """`close` at the price of the state's period; where nothing is left of it, it needs none: A(0) is 0."""
+    if live.quantity_atto:
+        return close(live, price_of(live))
+    owed = -live.amount_atto
+    line = Line(_adjustment(live.pool, live.currency), 0, owed) if owed else None
+    return line, live._replace(amount_atto=0)
+
+
+def closing(replacement: Rating, live: Sequence[PoolState], price_of: Prices) -> Rating:
+    """The last replacement of a run, which closes these live periods.
+
+    `live` are the periods with the replacement in them. They follow the run's own in `pools_before` and
+    `pools_after`, so that the record can be computed again alone. They are in the currency of the price, if
+    it has one.
+    """
+    settled = [settle(state, price_of) for state in live]
+    return _with_lines(replacement, [line for line, _ in settled if line is not None])._replace(
+        pools_before=(*replacement.pools_before, *live),
+        pools_after=(*replacement.pools_after, *(state for _, state in settled)),
+    )
+
+
 def _at(live: Pools, share: PoolState) -> PoolState:
     quantity, amount = live(share.pool, share.start_us)
     return share._replace(quantity_atto=quantity, amount_atto=amount)
@@ -153,8 +192,16 @@ def _negated_side(side: Side) -> Side:
     return side if side.amount_atto is None else side._replace(amount_atto=-side.amount_atto)
 
 
-def _plus(side: Side, line: Line) -> Side:
-    return side._replace(amount_atto=(side.amount_atto or 0) + (line.amount_atto or 0))
+def _with_lines(rating: Rating, lines: Sequence[Line]) -> Rating:
+    """The rating with lines of adjustment after its own."""
+    price = rating.price
+    for line in lines:
+        price = Side(
+            _WITH_AMOUNT.get(price.status, price.status) if price.amount_atto is None else price.status,
+            (price.amount_atto or 0) + (line.amount_atto or 0),
+            price.currency or line.currency,
+        )
+    return rating._replace(price=price, lines=(*rating.lines, *lines))
 
 
 def _negated_line(line: Line) -> Line:

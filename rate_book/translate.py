@@ -5,9 +5,11 @@ same record as bytes, faster.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pricing.compile import CompiledBook
+from pricing.corrections import Prices, closing, prices_in
 from pricing.money import format_atto, parse_decimal, parse_signed
 from pricing.rate import Call, Line, PoolState, Rating, Side, no_pools, rate
 from rate_book.dimensions import with_attributes
@@ -92,23 +94,46 @@ def rerate(event: Mapping[str, Any], recorded: Mapping[str, Any], book: Compiled
 def rate_again(event: Mapping[str, Any], recorded: Mapping[str, Any], book: CompiledBook) -> Rating:
     """The event rated from the period quantities that the Rating record `recorded` names.
 
-    A pool that it does not name stands at 0, so that one left out shows.
+    A pool that it does not name stands at 0, so that one left out shows. What a replacement names beyond the
+    pools of its call are the periods that it closed.
 
     Raises:
         pricing.errors.UsageError: the event cannot be rated at all.
     """
-    before = {
-        (pool["pool"], pool["period"]["start_us"]): (
-            parse_signed(pool["quantity"], "pool"),
-            parse_signed(pool["amount"], "pool"),
-        )
-        for pool in recorded["pools_before"]
-    }
+    told = [pool_of_record(pool) for pool in recorded["pools_before"]]
+    before: dict[tuple[str, int], tuple[int, int]] = {}
+    for state in told:  # the first: a period that is closed may be the call's own
+        before.setdefault((state.pool, state.start_us), (state.quantity_atto, state.amount_atto))
 
     def pools(pool: str, start_us: int) -> tuple[int, int]:
         return before.get((pool, start_us)) or no_pools(pool, start_us)
 
-    return rate(book, call_of_event(event, book.attributes), pools)
+    rating = rate(book, call_of_event(event, book.attributes), pools)
+    closed = told[len(rating.pools_before) :]
+    if not closed or recorded["leg"] != "replacement":
+        return rating
+    try:
+        return closing(rating, closed, pool_prices(book))
+    except ValueError:
+        return rating  # a period that this version does not price cannot have been closed with it
+
+
+@lru_cache(maxsize=8)
+def pool_prices(book: CompiledBook) -> Prices:
+    """The prices of the book's pools; see `pricing.corrections.prices_in`."""
+    return prices_in(book)
+
+
+def pool_of_record(pool: Mapping[str, Any]) -> PoolState:
+    """The state that a PoolState record tells."""
+    return PoolState(
+        pool["pool"],
+        pool["period"]["start_us"],
+        pool["period"]["end_us"],
+        parse_signed(pool["quantity"], "pool"),
+        parse_signed(pool["amount"], "pool"),
+        pool["currency"],
+    )
 
 
 def optional_atto(atto: int | None) -> str | None:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from rocksdict import Cache
 
 from rate_book.source import BookPoller
+from rate_book.versions import BookVersions
 from rater.adapters.assignment import Assignment, TopicNames
 from rater.adapters.rating import partitioner
 from rater.adapters.slots import take_slot
@@ -106,6 +107,9 @@ def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
     book = BookPoller(postgres.dsn.get_secret_value(), poll_s=settings.book_poll_s)
     book.start()
     stack.callback(book.stop)
+    versions = BookVersions(postgres.dsn.get_secret_value())
+    versions.start()
+    stack.callback(versions.stop)
     book.wait_first(settings.book_wait_s)
     reading = consumer_limits(topics.USAGE_EVENTS, topics.USAGE_DELTAS, topics.RATER_STATE)
     assignment = Assignment(
@@ -126,6 +130,7 @@ def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
         assignment=assignment,
         producer=_producer(kafka, settings, process, clock),
         book=book,
+        older_book=versions.book_at,
         partition_of=partitioner(topology.partitions[names.events]),
         windows=windows,
         limits=_limits(settings, window_settings.state_refresh_s),

@@ -14,18 +14,20 @@ from rate_book.source import BookSource, Confirmed
 from rater.adapters.assignment import Assignment, OwnedPartition, TopicChangedError, TopicNames
 from rater.adapters.outputs import (
     Output,
+    correction_outputs,
     customer_outputs,
     frame_outputs,
     head_output,
     period_outputs,
     rejected_output,
 )
-from rater.adapters.rating import tools_for
+from rater.adapters.rating import OlderBook, tools_for
 from rater.adapters.recording import Recorded, due, recorded_with
 from rater.adapters.records import record_of
-from rater.core.batch import BatchResult, PartitionBatch, Record, Tools
+from rater.core.batch import PartitionBatch
 from rater.core.frames import effects_of_result
 from rater.core.lateness import Windows
+from rater.core.work import BatchResult, Record, Tools
 from runtime.clock import Clock
 from runtime.failpoints import AbortRequested, Failpoints
 from runtime.kafka.errors import AbortNeededError, KafkaUnavailableError
@@ -72,6 +74,7 @@ class Counters:
     """Since the start of the process."""
 
     rated: int = 0
+    corrected: int = 0
     rejected: int = 0
     duplicates: int = 0
     transactions: int = 0
@@ -101,6 +104,7 @@ class Rater:
         assignment: Assignment,
         producer: TransactionalProducer,
         book: BookSource,
+        older_book: OlderBook,
         partition_of: Callable[[bytes], int],
         windows: Windows,
         limits: Limits,
@@ -114,6 +118,7 @@ class Rater:
         self._assignment = assignment
         self._producer = producer
         self._book = book
+        self._older_book = older_book
         self._partition_of = partition_of
         self._windows = windows
         self._limits = limits
@@ -165,7 +170,7 @@ class Rater:
     def _confirmed_tools(self) -> Tools:
         confirmed = self._book.newest()
         if self._tools is None or self._tools[0] is not confirmed:
-            self._tools = (confirmed, tools_for(confirmed, self._partition_of))
+            self._tools = (confirmed, tools_for(confirmed, self._partition_of, self._older_book))
         return self._tools[1]
 
     def _by_partition(self, messages: Sequence[Any]) -> dict[int, tuple[list[Record], list[Record]]]:
@@ -208,10 +213,10 @@ class Rater:
                 owned.check_coverage(events[0])
             batch = PartitionBatch(partition, head, self._windows, owned, tools)
             result = batch.run(events, corrections, USAGE_EVENTS, USAGE_CORRECTIONS)
-            if result.paused_at is not None:
-                # Event times beyond the confirmed book's horizon.
+            if result.paused_at is not None or result.correction_paused_at is not None:
+                # An event time beyond the confirmed book's horizon, or an older version that is not at hand.
                 self._waiting.add(partition)
-                if result.head.events_next == head.events_next and not (corrections or wanted or newer):
+                if not (result.moved or wanted or newer):
                     continue
             day = result.head.highest_append_us // _DAY_US
             works.append(_Work(owned, result, recorded_with(owned.store, result, day, wanted), day))
@@ -286,6 +291,8 @@ class Rater:
             self._put(output, partition)
         for output in period_outputs(names.state, work.recorded.periods, result.head.frame_no):
             self._put(output, partition)
+        for output in correction_outputs(names.state, result):
+            self._put(output, partition)
         head = head_output(names.state, result.head, work.owned.store.meta.log)
         produce(head.topic, partition, head.key, head.value, state_delivered)
 
@@ -317,7 +324,8 @@ class Rater:
         dropped = owned.store.drop_expired()
         if dropped:
             _LOG.info("partition %d: dropped %d expired buckets of digests", result.partition, len(dropped))
-        self.counters.rated += len(result.rated)
+        self.counters.rated += result.events_rated
+        self.counters.corrected += result.corrections_applied
         self.counters.rejected += len(result.rejected)
         self.counters.duplicates += len(result.duplicates)
         self.counters.transactions += 1

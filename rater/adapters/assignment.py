@@ -23,8 +23,8 @@ from rocksdict import Cache
 from rater.adapters.log_reader import LogBounds, LogTopics, check_coverage, restore
 from rater.adapters.meta import LogIdentity
 from rater.adapters.state import StateStore
-from rater.core.batch import Head, Record
 from rater.core.lateness import Windows
+from rater.core.work import Head, Record
 from runtime.clock import Clock
 from runtime.kafka.errors import KafkaUnavailableError, PositionLostError
 from runtime.kafka.offsets import Isolation, list_offsets
@@ -79,6 +79,8 @@ class OwnedPartition:
         self.known = store.known
         self.last_sequences = store.last_sequences
         self.period = store.period
+        self.revision = store.revision
+        self.run = store.run
         self._names = names
         self._reader = reader
         self._config = config

@@ -2,23 +2,29 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from rater.adapters.corrected import RevisionRecord, RunRecord
 from rater.adapters.periods import PeriodRecord
 from rater.adapters.state import StateStore
-from rater.core.batch import Head
 from rater.core.frames import Assembler, FrameError, Part, check_follows, effects_of_record
+from rater.core.identity import identity_digest
 from rater.core.periods import PeriodKey, pack_key, state_of_fields
+from rater.core.revisions import RunAt, RunKey, pack_run_key, revision_of_fields, unpack_run_key
+from rater.core.work import Head
 from runtime.kafka.reading import PartitionReader, Record
 from schemas.codec import CODEC
 
 _LOG = logging.getLogger(__name__)
 _DAY_US = 86_400_000_000
 _RECORDS_A_WRITE = 10_000
+_LATER_THAN_ANY = 2**63 - 1
 
 CUSTOMER_PREFIX = b"c/"
 PERIOD_PREFIX = b"p/"
+REVISION_PREFIX = b"r/"
+RUN_PREFIX = b"u/"
 HEAD_KEY = b"h"
 
 
@@ -111,46 +117,88 @@ def _follow(  # noqa: PLR0917 - as restore
     return head
 
 
-def _read_state(store: StateStore, records: Iterator[Record], topics: LogTopics) -> Head | None:
-    """Apply customers' and periods' records; return the newest head, if there is one."""
-    head = None
-    customers: dict[str, tuple[int, int]] = {}
-    periods: dict[PeriodKey, PeriodRecord] = {}
-    for record in records:
-        key, value = record.key or b"", record.value
-        if key == HEAD_KEY:
-            head = _head(CODEC.decode("PartitionHead", value), topics)
-        elif key.startswith(CUSTOMER_PREFIX):
+@dataclass(slots=True)
+class _Records:
+    """Records of rater.state, collected until they are written."""
+
+    customers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    periods: dict[PeriodKey, PeriodRecord] = field(default_factory=dict)
+    revisions: dict[bytes, RevisionRecord] = field(default_factory=dict)
+    runs: dict[RunKey, RunRecord] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.customers) + len(self.periods) + len(self.revisions) + len(self.runs)
+
+    def take(self, key: bytes, value: bytes | None, day: int) -> None:
+        if key.startswith(CUSTOMER_PREFIX):
             state = CODEC.decode("CustomerState", value)
-            customers[state["customer_id"]] = state["last_seq"], record.timestamp_us // _DAY_US
+            self.customers[state["customer_id"]] = state["last_seq"], day
         elif key.startswith(PERIOD_PREFIX):
             state = CODEC.decode("PeriodState", value)
             period = (state["customer_id"], state["pool"], state["start_us"])
-            if key != PERIOD_PREFIX + pack_key(period):
-                raise FrameError(f"rater.state: key {key!r} holds the period of {period}")
-            periods[period] = PeriodRecord(
-                state_of_fields(state), state["frame_no"], record.timestamp_us // _DAY_US
-            )
+            _check_key(key, PERIOD_PREFIX + pack_key(period), period)
+            self.periods[period] = PeriodRecord(state_of_fields(state), state["frame_no"], day)
+        elif key.startswith(REVISION_PREFIX):
+            state = CODEC.decode("RevisionState", value)
+            revision = revision_of_fields(state["customer_id"], state)
+            digest = identity_digest(*revision[:3])
+            _check_key(key, REVISION_PREFIX + digest, revision[:3])
+            self.revisions[digest] = RevisionRecord(revision, state["frame_no"])
+        elif key.startswith(RUN_PREFIX):
+            self._take_run(key, value)
         else:
             raise FrameError(
                 f"rater.state: key {key!r} is not one that this version writes: a newer rater has run"
             )
-        if len(customers) + len(periods) >= _RECORDS_A_WRITE:
-            store.apply_records(customers, periods)
-            customers, periods = {}, {}
-    store.apply_records(customers, periods)
+
+    def _take_run(self, key: bytes, value: bytes | None) -> None:
+        run = unpack_run_key(key.removeprefix(RUN_PREFIX))
+        if value is None:
+            # It is closed by a later frame than any whose record stands before. Frames that are read after
+            # this may open it once more, and then one of them closes it.
+            self.runs[run] = RunRecord(None, _LATER_THAN_ANY)
+            return
+        state = CODEC.decode("RunState", value)
+        named = (state["customer_id"], state["run_id"], state["pool"], state["start_us"])
+        _check_key(key, RUN_PREFIX + pack_run_key(named), named)
+        self.runs[run] = RunRecord(RunAt(state_of_fields(state)), state["frame_no"])
+
+
+def _read_state(store: StateStore, records: Iterator[Record], topics: LogTopics) -> Head | None:
+    """Apply customers', periods' and corrections' records; return the newest head, if there is one."""
+    head = None
+    collected = _Records()
+    for record in records:
+        key = record.key or b""
+        if key == HEAD_KEY:
+            head = _head(CODEC.decode("PartitionHead", record.value), topics)
+        else:
+            collected.take(key, record.value, record.timestamp_us // _DAY_US)
+        if len(collected) >= _RECORDS_A_WRITE:
+            _apply_records(store, collected)
+            collected = _Records()
+    _apply_records(store, collected)
     return head
 
 
+def _apply_records(store: StateStore, records: _Records) -> None:
+    store.apply_records(records.customers, records.periods, records.revisions, records.runs)
+
+
+def _check_key(key: bytes, expected: bytes, named: tuple[object, ...]) -> None:
+    if key != expected:
+        raise FrameError(f"rater.state: key {key!r} holds the state of {named}")
+
+
 def _head(record: Mapping[str, Any], topics: LogTopics) -> Head:
-    for field, now in (
+    for name, now in (
         ("events_topic_id", topics.events_id),
         ("corrections_topic_id", topics.corrections_id),
         ("deltas_topic_id", topics.deltas_id),
     ):
-        if record[field] != now:
+        if record[name] != now:
             raise FrameError(
-                f"rater.state: the head names {field} {record[field]}, the topic's id is now {now}: "
+                f"rater.state: the head names {name} {record[name]}, the topic's id is now {now}: "
                 "the topic was deleted and created anew, its offsets mean nothing any more"
             )
     return Head(

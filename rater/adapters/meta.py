@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rater.core.batch import Head
+from rater.core.work import Head
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Meta:
     """How far the state has followed the log, and how much it must hold.
 
     coverage_from_us: it knows every rated event appended from then on; None before any frame.
-    digests: how many each bucket has. customers, periods: how many there are. replay_us: how long digests
-    were kept.
+    digests: how many each bucket has. customers, periods, revisions, runs: how many there are. replay_us:
+    how long digests were kept.
     """
 
     log: LogIdentity
@@ -38,3 +38,5 @@ class Meta:
     digests: Mapping[int, int] = field(default_factory=dict)
     customers: int = 0
     periods: int = 0
+    revisions: int = 0
+    runs: int = 0

@@ -5,20 +5,21 @@ from typing import Any, NamedTuple
 
 from pricing.rate import PoolState
 from rater.adapters.assignment import TopicNames
-from rater.adapters.log_reader import CUSTOMER_PREFIX, HEAD_KEY, PERIOD_PREFIX
+from rater.adapters.log_reader import CUSTOMER_PREFIX, HEAD_KEY, PERIOD_PREFIX, REVISION_PREFIX, RUN_PREFIX
 from rater.adapters.meta import LogIdentity
-from rater.core.batch import ORIGINAL_BYTES_MAX, BatchResult, Head, Rejected
 from rater.core.frames import frame_record, split
 from rater.core.periods import PeriodKey, pack_key, state_fields
+from rater.core.revisions import pack_run_key
+from rater.core.work import ORIGINAL_BYTES_MAX, BatchResult, Head, Rejected
 from schemas.codec import CODEC
 
 
 class Output(NamedTuple):
-    """One record to produce, to the partition number of its input."""
+    """One record to produce, to the partition number of its input; without a value the key is forgotten."""
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
 
 
 def rejected_output(topic: str, partition: int, rejected: Rejected) -> Output:
@@ -84,6 +85,20 @@ def period_outputs(topic: str, periods: Mapping[PeriodKey, PoolState], frame_no:
         yield Output(topic, PERIOD_PREFIX + pack_key(key), CODEC.encode("PeriodState", value))
 
 
+def correction_outputs(topic: str, result: BatchResult) -> Iterator[Output]:
+    """Records of rater.state for what corrections changed: all of it, each time."""
+    frame_no = result.head.frame_no
+    for digest, revision in result.revisions.items():
+        value = revision._asdict() | {"frame_no": frame_no}
+        yield Output(topic, REVISION_PREFIX + digest, CODEC.encode("RevisionState", value))
+    for key, run in result.runs.items():
+        customer_id, run_id, _, _ = key
+        told = {"run_id": run_id, "customer_id": customer_id, "frame_no": frame_no} | state_fields(run.state)
+        yield Output(
+            topic, RUN_PREFIX + pack_run_key(key), None if run.closed else CODEC.encode("RunState", told)
+        )
+
+
 def head_output(topic: str, head: Head, log: LogIdentity) -> Output:
     """The partition's head: the last record of the transaction in rater.state."""
     record: dict[str, Any] = {
@@ -102,6 +117,7 @@ def head_output(topic: str, head: Head, log: LogIdentity) -> Output:
 __all__ = [
     "Output",
     "TopicNames",
+    "correction_outputs",
     "customer_outputs",
     "frame_outputs",
     "head_output",

@@ -4,39 +4,26 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from pricing.compile import CompiledBook
 from pricing.errors import UsageError
 from pricing.rate import Pools, rate
 from rate_book.dimensions import dimension_values
 from rate_book.encode import encode_rating
+from rate_book.errors import NoBookError
 from rate_book.source import Confirmed
 from rate_book.translate import call_of_event
-from rater.core.batch import RatedEvent, Tools
+from rater.adapters.corrector import WireCorrector
+from rater.adapters.decoding import decode_event
+from rater.core.command import NotYetError
 from rater.core.rejection import Reject
+from rater.core.work import RatedEvent, Tools
 from schemas.codec import CODEC
-from schemas.errors import WireError
-from schemas.event_rules import check_event
 from schemas.partitioning import partition_of
-from schemas.reasons import TOO_LARGE
-from schemas.topics import USAGE_EVENTS, topic
+
+OlderBook = Callable[[int], CompiledBook | None]
+"""A version below the confirmed one; None while it is being loaded. NoBookError: there is none."""
 
 _CUSTOMERS_CACHED = 100_000
-_EVENT_BYTES_MAX = topic(USAGE_EVENTS).value_bytes_max
-
-
-def decode_event(value: bytes | None) -> Mapping[str, Any]:
-    """The event of a record's value, checked.
-
-    Raises:
-        Reject: with the wire's reason.
-    """
-    if value is not None and len(value) > _EVENT_BYTES_MAX:
-        raise Reject(TOO_LARGE, None, f"the event has {len(value)} bytes; the limit is {_EVENT_BYTES_MAX}")
-    try:
-        event = CODEC.decode("UsageEvent", value)
-        check_event(event)
-    except WireError as error:
-        raise Reject(error.reason, error.field, str(error)) from error
-    return event
 
 
 def partitioner(partitions: int) -> Callable[[bytes], int]:
@@ -49,9 +36,26 @@ def partitioner(partitions: int) -> Callable[[bytes], int]:
     return cached
 
 
-def tools_for(confirmed: Confirmed, partition_of_key: Callable[[bytes], int]) -> Tools:
-    """The tools that rate with one confirmed version of the book."""
+def _no_other_book(version: int) -> CompiledBook | None:
+    raise NoBookError(f"version {version} of the rate book: only the confirmed one is at hand")
+
+
+def tools_for(
+    confirmed: Confirmed, partition_of_key: Callable[[bytes], int], book_at: OlderBook = _no_other_book
+) -> Tools:
+    """The tools that rate with one confirmed version of the book; `book_at` gives corrections older ones."""
     book = confirmed.book
+
+    def book_of(version: int) -> CompiledBook:
+        if version == book.version:
+            return book
+        if version > book.version:
+            raise NoBookError(f"version {version} of the rate book is not confirmed, {book.version} is")
+        older = book_at(version)
+        if older is None:
+            raise NotYetError(f"version {version} of the rate book is not loaded yet")
+        return older
+
     names, attributes = book.dimensions, book.attributes
 
     def rate_event(event: Mapping[str, Any], value: bytes, pools: Pools) -> RatedEvent:
@@ -73,5 +77,6 @@ def tools_for(confirmed: Confirmed, partition_of_key: Callable[[bytes], int]) ->
         dimensions=tuple(names),
         dimension_values=lambda event: dimension_values(event, names),
         book_version=book.version,
+        corrector=WireCorrector(book_of),
         horizon_us=confirmed.horizon_us,
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from pricing.rate import PoolState
 from rater.adapters.state import StateStore
-from rater.core.batch import BatchResult
 from rater.core.periods import PeriodKey
+from rater.core.work import BatchResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rater.core.batch import Record
 from rater.core.replay import FIRST_APPEND_HEADER
+from rater.core.work import Record
 from runtime.errors import InfrastructureError
 
 _LOG_APPEND_TIME = 2  # confluent_kafka.TIMESTAMP_LOG_APPEND_TIME

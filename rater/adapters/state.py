@@ -10,21 +10,31 @@ import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from struct import Struct
-from typing import NamedTuple
+from types import MappingProxyType
 
 from rocksdict import Cache, Rdict, WriteBatch
 
 from pricing.rate import PoolState
+from rater.adapters.corrected import (
+    REVISIONS,
+    RUNS,
+    Corrected,
+    CorrectedChanges,
+    RevisionRecord,
+    RunRecord,
+)
+from rater.adapters.customers import CustomerEntry
 from rater.adapters.digest_filter import DigestFilter
+from rater.adapters.digests import entries_of, look_up
 from rater.adapters.meta import FORMAT, LogIdentity, Meta
 from rater.adapters.periods import PeriodEntry, PeriodRecord, Periods, packed_entries
 from rater.adapters.rocks import key_bytes, keys_of, table_options
-from rater.core.batch import Head
 from rater.core.frames import FrameEffects
-from rater.core.identity import CONTENT_BYTES, DIGEST_BYTES, ENTRY_BYTES, Known
+from rater.core.identity import ENTRY_BYTES, Known
 from rater.core.lateness import Windows
 from rater.core.periods import PeriodKey
+from rater.core.revisions import RunKey
+from rater.core.work import Head
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,31 +42,12 @@ _META_KEY = b"meta"
 _CUSTOMERS = "customers"
 _PERIODS = "periods"
 _DIGESTS = "d"
-_CUSTOMER = Struct(">qqqq")
-_OFFSET = Struct(">q")
 _CACHED_CUSTOMERS_MAX = 200_000
 _LOCKED = "lock hold"  # what RocksDB says of a directory that is open already
 
 
 class _DamagedError(Exception):
     """The state holds less than it says."""
-
-
-class CustomerEntry(NamedTuple):
-    """A customer's sequence, and what rater.state holds of it.
-
-    recorded_day is the day (append time) of its last record there, last_frame_us the time of its last frame.
-    """
-
-    last_seq: int
-    recorded_seq: int
-    recorded_day: int
-    last_frame_us: int
-
-    @property
-    def recorded(self) -> bool:
-        """Whether rater.state has the last sequence."""
-        return self.last_seq == self.recorded_seq
 
 
 class StateStore:
@@ -68,6 +59,8 @@ class StateStore:
         self._cache = cache
         self._customers_cache: dict[str, CustomerEntry] = {}
         self._periods = Periods(lambda: self._families[_PERIODS])
+        self._corrected = Corrected(lambda name: self._families[name])
+        self.revision, self.run = self._corrected.revision, self._corrected.run
         self._filter = DigestFilter()
         meta = None
         try:
@@ -84,7 +77,7 @@ class StateStore:
 
     def _open(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)
-        names = [_CUSTOMERS, _PERIODS]
+        names = [_CUSTOMERS, _PERIODS, REVISIONS, RUNS]
         if (self._path / "CURRENT").exists():
             names = sorted({*names, *Rdict.list_cf(str(self._path))} - {"default"})
         options = table_options(self._cache)
@@ -126,7 +119,12 @@ class StateStore:
             if len(keys) != count:
                 raise _DamagedError(f"{len(keys)} of {count} digests of bucket {bucket_us} are left")
             self._filter.add(b"".join(keys), bucket_us)
-        for name, count in ((_CUSTOMERS, meta.customers), (_PERIODS, meta.periods)):
+        for name, count in (
+            (_CUSTOMERS, meta.customers),
+            (_PERIODS, meta.periods),
+            (REVISIONS, meta.revisions),
+            (RUNS, meta.runs),
+        ):
             found = len(keys_of(self._families[name]))
             if found != count:
                 raise _DamagedError(f"{found} of {count} {name} are left")
@@ -148,7 +146,7 @@ class StateStore:
         self._handles.clear()
         self._db.close()
 
-    # --- what the batch asks (rater.core.batch.Memory, but for first_record) ---
+    # --- what the batch asks (rater.core.work.Memory, but for first_record) ---
     def known(self, digests: Sequence[bytes], buckets: Sequence[int]) -> dict[bytes, Known]:
         """Those digests that were rated before. Only the filter's positives reach RocksDB."""
         found: dict[bytes, Known] = {}
@@ -162,12 +160,12 @@ class StateStore:
         # A resend usually keeps its event time, so its own bucket is asked first; but the same identity
         # with another event time is still the same identity.
         for bucket_us, keys in wanted.items():
-            missing = _look_up(families.get(bucket_us), keys, found)
+            missing = look_up(families.get(bucket_us), keys, found)
             for other_us, family in families.items():
                 if not missing:
                     break
                 if other_us != bucket_us:
-                    missing = _look_up(family, missing, found)
+                    missing = look_up(family, missing, found)
         return found
 
     def last_sequences(self, customer_ids: Sequence[str]) -> dict[str, int]:
@@ -184,7 +182,7 @@ class StateStore:
             stored = self._families[_CUSTOMERS].get([customer_id.encode() for customer_id in missing])
             for customer_id, value in zip(missing, stored or (), strict=True):
                 if value is not None:
-                    cache[customer_id] = CustomerEntry(*_CUSTOMER.unpack(value))
+                    cache[customer_id] = CustomerEntry.unpacked(value)
         return {customer_id: cache[customer_id] for customer_id in customer_ids if customer_id in cache}
 
     def period(self, key: PeriodKey) -> PoolState | None:
@@ -204,7 +202,7 @@ class StateStore:
         """Customers whose last sequence is not in rater.state and whose last frame is older than that."""
         found: list[tuple[str, CustomerEntry]] = []
         for key, value in self._families[_CUSTOMERS].items():
-            entry = CustomerEntry(*_CUSTOMER.unpack(value))
+            entry = CustomerEntry.unpacked(value)
             if not entry.recorded and entry.last_frame_us < before_us:
                 found.append((key_bytes(key).decode(), entry))
                 if len(found) == limit:
@@ -255,12 +253,8 @@ class StateStore:
         batch = WriteBatch(raw_mode=True)
         for bucket_us, packed in effects.digests.items():
             handle = self._handles[f"{_DIGESTS}{bucket_us}"]
-            for start in range(0, len(packed), ENTRY_BYTES):
-                batch.put(
-                    packed[start : start + DIGEST_BYTES],
-                    packed[start + DIGEST_BYTES : start + ENTRY_BYTES],
-                    handle,
-                )
+            for digest, known in entries_of(packed):
+                batch.put(digest, known, handle)
         entries, new = self._changed_customers(effects.last_sequences, recorded or {}, recorded_day, at_us)
         periods, new_periods = self._periods.changed(
             effects.periods,
@@ -270,18 +264,20 @@ class StateStore:
             at_us=at_us,
         )
         meta = replace(meta, customers=meta.customers + new, periods=meta.periods + new_periods)
-        self._write(batch, meta, entries, periods)
+        changes = self._corrected.changed(effects.revisions, effects.runs, effects.head.frame_no)
+        self._write(batch, meta, entries, periods, changes)
         for bucket_us, packed in effects.digests.items():
-            digests = b"".join(
-                packed[start : start + DIGEST_BYTES] for start in range(0, len(packed), ENTRY_BYTES)
-            )
-            self._filter.add(digests, bucket_us)
+            self._filter.add(b"".join(digest for digest, _ in entries_of(packed)), bucket_us)
 
     def apply_records(
-        self, records: Mapping[str, tuple[int, int]], periods: Mapping[PeriodKey, PeriodRecord]
+        self,
+        records: Mapping[str, tuple[int, int]],
+        periods: Mapping[PeriodKey, PeriodRecord],
+        revisions: Mapping[bytes, RevisionRecord] = MappingProxyType({}),
+        runs: Mapping[RunKey, RunRecord] = MappingProxyType({}),
     ) -> None:
-        """Apply records read back from rater.state: customers' (last sequence, day), and periods. A frame may
-        know more.
+        """Apply records read back from rater.state: customers' (last sequence, day), periods, corrections.
+        A frame may know more.
         """
         entries = {}
         known = self.customers(list(records))
@@ -299,7 +295,8 @@ class StateStore:
             customers=self.meta.customers + len(entries) - len(known),
             periods=self.meta.periods + new,
         )
-        self._write(WriteBatch(raw_mode=True), meta, entries, period_entries)
+        changes = self._corrected.read_back(revisions, runs)
+        self._write(WriteBatch(raw_mode=True), meta, entries, period_entries, changes)
 
     def set_head(self, head: Head) -> None:
         """Take a head whose frames have all expired: they held no event appended later than it says."""
@@ -351,10 +348,16 @@ class StateStore:
         meta: Meta,
         entries: Mapping[str, CustomerEntry],
         periods: Mapping[bytes, PeriodEntry],
+        corrected: CorrectedChanges | None = None,
     ) -> None:
+        if corrected is not None and corrected.values:
+            corrected.write(batch, self._handles)
+            meta = replace(
+                meta, revisions=meta.revisions + corrected.revisions, runs=meta.runs + corrected.runs
+            )
         handle = self._handles[_CUSTOMERS]
         for customer_id, entry in entries.items():
-            batch.put(customer_id.encode(), _CUSTOMER.pack(*entry), handle)
+            batch.put(customer_id.encode(), entry.packed(), handle)
         handle = self._handles[_PERIODS]
         for key, value in packed_entries(periods):
             batch.put(key, value, handle)
@@ -382,17 +385,3 @@ class StateStore:
             for name, family in self._families.items()
             if name.startswith(_DIGESTS)
         }
-
-
-def _look_up(family: Rdict | None, keys: Sequence[bytes], found: dict[bytes, Known]) -> Sequence[bytes]:
-    """Look keys up in one family; returns those that it does not have."""
-    if family is None:
-        return keys
-    values: Iterable[bytes | None] = family.get(list(keys)) or ()
-    missing = []
-    for key, value in zip(keys, values, strict=True):
-        if value is None:
-            missing.append(key)
-        else:
-            found[key] = Known(value[:CONTENT_BYTES], _OFFSET.unpack_from(value, CONTENT_BYTES)[0])
-    return missing

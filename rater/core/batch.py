@@ -4,155 +4,30 @@ Pure: decoding, rating, encoding and the look-up of known ids are passed in. Not
 state until the transaction that carries it is committed.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from pricing.rate import Pools, PoolState, Rating, no_pools
+from pricing.rate import PoolState, no_pools
+from rater.core.corrections import Corrections
 from rater.core.identity import Known, content_digest, identity_digest, pack_entry
 from rater.core.lateness import Windows, check_lateness
-from rater.core.periods import PeriodKey
 from rater.core.rejection import Reject
 from rater.core.rows import CustomerDelta
-
-Event = Mapping[str, Any]
-
-# A broker bounds compressed batches, so an input can be larger than any output may be. Beyond this, which
-# leaves 64 KiB of usage.rejected's 4 MiB for everything else, a rejection holds coordinates only.
-ORIGINAL_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024
-
-_KEY_SHOWN_BYTES_MAX = 128
-
-
-class Record(NamedTuple):
-    """An input record. Times in microseconds; first_append_us only where the record is a replay."""
-
-    offset: int
-    append_us: int
-    key: bytes | None
-    value: bytes | None
-    first_append_us: int | None = None
-
-    @property
-    def bytes(self) -> int:
-        """Of key and value together."""
-        return len(self.key or b"") + len(self.value or b"")
-
-
-class GapError(Exception):
-    """Input offsets are not contiguous: records were lost before the rater saw them, so it stops."""
-
-    exit_code = 3  # of the process: see runtime.errors
-
-
-class PoolCurrencyError(Exception):
-    """A pool's currency is another one than its period began with: no sum mixes them, so the rater stops."""
-
-    exit_code = 3  # of the process: see runtime.errors
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The last committed frame of a partition; it is the input position."""
-
-    frame_no: int = 0
-    events_next: int = 0
-    corrections_next: int = 0
-    highest_append_us: int = 0
-    book_version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A rejected input record."""
-
-    topic: str
-    record: Record
-    reason: str
-    field: str | None
-    detail: str
-    identity: tuple[str, str, str] | None
-
-
-class Duplicate(NamedTuple):
-    """A record that repeats a rated event."""
-
-    digest: bytes
-    offset: int
-    first_offset: int
-
-
-class Memory(Protocol):
-    """What the partition's state knows; read only."""
-
-    def known(self, digests: Sequence[bytes], buckets: Sequence[int]) -> Mapping[bytes, Known]:
-        """Those of the digests that were rated before, each looked for in its bucket first."""
-        ...
-
-    def last_sequences(self, customer_ids: Sequence[str]) -> Mapping[str, int]:
-        """The last sequence of each customer that has one."""
-        ...
-
-    def period(self, key: PeriodKey) -> PoolState | None:
-        """Where a customer's pool stands in a period, if anything has happened in it."""
-        ...
-
-    def first_record(self, offset: int) -> bytes | None:
-        """The value at an offset of the partition's usage.events, or None where it is gone."""
-        ...
-
-
-class RatedEvent(NamedTuple):
-    """A rating and the way to encode it with the event's bytes once its sequence is known."""
-
-    rating: Rating
-    encode: Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """The functions that turn bytes into events and events into ratings; each raises Reject."""
-
-    decode: Callable[[bytes | None], Event]
-    partition_of: Callable[[bytes], int]
-    rate: Callable[[Event, bytes, Pools], RatedEvent]
-    dimensions: tuple[str, ...]
-    dimension_values: Callable[[Event], tuple[str | None, ...]]
-    book_version: int
-    horizon_us: int  # events from this instant on wait for a newer confirmation of the book
-
-
-@dataclass(slots=True)
-class BatchResult:
-    """Everything one frame carries, in memory until it is committed."""
-
-    partition: int
-    previous: Head
-    head: Head
-    dimensions: tuple[str, ...]
-    rated: list[tuple[bytes, bytes]] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    corrections_rejected: int = 0
-    duplicates: list[Duplicate] = field(default_factory=list)
-    digests: dict[int, list[bytes]] = field(default_factory=dict)  # bucket -> packed entries
-    customers: dict[str, CustomerDelta] = field(default_factory=dict)
-    reasons: Counter[str] = field(default_factory=Counter)
-    paused_at: int | None = None  # the events offset that must wait for a newer book
-
-    @property
-    def events_rejected(self) -> int:
-        """Rejected records of usage.events alone."""
-        return len(self.rejected) - self.corrections_rejected
-
-    @property
-    def periods(self) -> dict[PeriodKey, PoolState]:
-        """Where the pools stand that the batch moved."""
-        return {
-            (customer_id, *pool): state
-            for customer_id, delta in self.customers.items()
-            for pool, state in delta.pools.items()
-        }
+from rater.core.so_far import SoFar
+from rater.core.work import (
+    BatchResult,
+    Duplicate,
+    Event,
+    GapError,
+    Head,
+    Memory,
+    PoolCurrencyError,
+    RatedEvent,
+    Record,
+    Tools,
+    check_route,
+)
 
 
 class _Candidate(NamedTuple):
@@ -171,6 +46,7 @@ class PartitionBatch:
         self._tools = tools
         self._customer_id = ""  # whose event is being rated
         self._result = BatchResult(partition, head, head, tools.dimensions)
+        self._so_far = SoFar(self._result, memory)
 
     def run(
         self,
@@ -189,23 +65,14 @@ class PartitionBatch:
         _check_contiguous("usage.corrections", head.corrections_next, corrections)
         candidates, highest_us, events_next = self._screen(events, events_topic)
         self._settle(candidates, events_topic)
-        for record in corrections:
-            self._reject(
-                corrections_topic,
-                record,
-                Reject(
-                    "not_supported",
-                    None,
-                    "this version of the rater does not apply corrections; replay it later",
-                ),
-                None,
-            )
-        result.corrections_rejected = len(corrections)
+        corrections_next = Corrections(result, self._so_far, self._tools, self._windows).run(
+            corrections, corrections_topic, highest_us
+        )
         result.head = replace(
             head,
             frame_no=head.frame_no + 1,
             events_next=events_next,
-            corrections_next=corrections[-1].offset + 1 if corrections else head.corrections_next,
+            corrections_next=corrections_next,
             highest_append_us=highest_us,
             book_version=self._tools.book_version,
         )
@@ -227,7 +94,7 @@ class PartitionBatch:
                 event = tools.decode(record.value)
                 customer_id = event["customer_id"]
                 identity = (customer_id, event["source"], event["event_id"])
-                self._check_route(record, customer_id)
+                check_route(record, customer_id, self._result.partition, tools.partition_of)
                 event_time_us = event["event_time_us"]
                 first_append_us = record.first_append_us
                 if first_append_us is not None:
@@ -235,7 +102,7 @@ class PartitionBatch:
                     first_append_us = min(first_append_us, record.append_us)
                 check_lateness(windows, event_time_us, highest_us, first_append_us)
             except Reject as verdict:
-                self._reject(topic, record, verdict, identity)
+                self._result.reject(topic, record, verdict, identity)
             else:
                 if event_time_us >= tools.horizon_us:
                     self._result.paused_at = record.offset
@@ -245,25 +112,6 @@ class PartitionBatch:
                 )
             events_next = record.offset + 1
         return candidates, highest_us, events_next
-
-    def _check_route(self, record: Record, customer_id: str) -> None:
-        key = customer_id.encode()
-        if record.key != key:
-            # Shown in part: a key may be as long as a record, and its escaped form four times that.
-            shown = None if record.key is None else record.key[:_KEY_SHOWN_BYTES_MAX]
-            raise Reject(
-                "misrouted",
-                "customer_id",
-                f"the record's key is {shown!r}, its customer {customer_id!r}",
-            )
-        expected = self._tools.partition_of(key)
-        if expected != self._result.partition:
-            raise Reject(
-                "misrouted",
-                "customer_id",
-                f"customer {customer_id!r} belongs on partition {expected} by murmur2, "
-                f"the record came on {self._result.partition}",
-            )
 
     def _settle(self, candidates: Sequence[_Candidate], topic: str) -> None:
         """Dedupe, rate and give sequences, in offset order."""
@@ -292,7 +140,7 @@ class PartitionBatch:
                 if rated.rating.pools_before:
                     self._check_currencies(rated.rating.pools_before)
             except Reject as verdict:
-                self._reject(
+                self._result.reject(
                     topic, record, verdict, (event["customer_id"], event["source"], event["event_id"])
                 )
                 continue
@@ -306,10 +154,7 @@ class PartitionBatch:
         return no_pools(pool, start_us) if state is None else (state.quantity_atto, state.amount_atto)
 
     def _pool_state(self, pool: str, start_us: int) -> PoolState | None:
-        customer_id = self._customer_id
-        delta = self._result.customers.get(customer_id)
-        state = None if delta is None else delta.pools.get((pool, start_us))
-        return self._memory.period((customer_id, pool, start_us)) if state is None else state
+        return self._so_far.pool(self._customer_id, pool, start_us)
 
     def _check_currencies(self, pools_before: Sequence[PoolState]) -> None:
         for now in pools_before:
@@ -356,6 +201,7 @@ class PartitionBatch:
         customer_id = event["customer_id"]
         sequence = sequences.get(customer_id, 0) + 1
         result.rated.append((record.key or b"", rated.encode(sequence)))
+        result.events_rated += 1
         sequences[customer_id] = sequence
         customer = result.customers.get(customer_id)
         if customer is None:
@@ -364,22 +210,6 @@ class PartitionBatch:
         customer.add(event["event_time_us"], self._tools.dimension_values(event), rated.rating)
         entry = pack_entry(candidate.digest, content, record.offset)
         result.digests.setdefault(candidate.bucket_us, []).append(entry)
-
-    def _reject(
-        self, topic: str, record: Record, verdict: Reject, identity: tuple[str, str, str] | None
-    ) -> None:
-        size = record.bytes
-        if size > ORIGINAL_BYTES_MAX:
-            verdict = Reject(
-                "too_large",
-                None,
-                f"key and value have {size} bytes, usage.rejected keeps at most {ORIGINAL_BYTES_MAX}; "
-                "the record itself stands at its coordinates until its retention ends",
-            )
-        self._result.rejected.append(
-            Rejected(topic, record, verdict.reason, verdict.field, verdict.detail, identity)
-        )
-        self._result.reasons[verdict.reason] += 1
 
 
 def _check_contiguous(topic: str, expected: int, records: Sequence[Record]) -> None:

@@ -6,9 +6,19 @@ from typing import Any
 
 from pricing.money import format_atto
 from pricing.rate import PoolState
-from rater.core.batch import BatchResult, Head
+from rater.core.identity import identity_digest
 from rater.core.periods import PeriodKey, state_fields, state_of_fields
+from rater.core.revisions import (
+    Revision,
+    RunAt,
+    RunKey,
+    revision_fields,
+    revision_of_fields,
+    run_fields,
+    run_of_fields,
+)
 from rater.core.rows import CustomerDelta, Row, RowKey
+from rater.core.work import BatchResult, Head
 
 CHUNK_BYTES_MAX = 512 * 1024 - 64  # a part, its few other fields included, is at most 512 KiB
 
@@ -27,6 +37,8 @@ class FrameEffects:
     digests: Mapping[int, bytes]  # bucket -> packed entries
     last_sequences: Mapping[str, int]
     periods: Mapping[PeriodKey, PoolState] = field(default_factory=dict)  # absolute, after the frame
+    revisions: Mapping[bytes, Revision] = field(default_factory=dict)  # by the identity's digest
+    runs: Mapping[RunKey, RunAt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +59,12 @@ def frame_record(result: BatchResult, process: str, build: str) -> dict[str, Any
         "frame_no": head.frame_no,
         "events": {"from_offset": previous.events_next, "to_offset": head.events_next},
         "corrections": {"from_offset": previous.corrections_next, "to_offset": head.corrections_next},
-        "rated": len(result.rated),
+        "rated": result.events_rated,
         "rejected": result.events_rejected,
         "duplicates": [duplicate._asdict() for duplicate in result.duplicates],
-        "corrections_applied": 0,
+        "corrections_applied": result.corrections_applied,
         "corrections_rejected": result.corrections_rejected,
-        "corrections_repeated": 0,
+        "corrections_repeated": result.corrections_repeated,
         "rejected_by_reason": dict(sorted(result.reasons.items())),
         "highest_append_us": head.highest_append_us,
         "previous_highest_append_us": previous.highest_append_us,
@@ -77,6 +89,8 @@ def _customer_record(customer_id: str, delta: CustomerDelta) -> dict[str, Any]:
         "last_seq": delta.last_seq,
         "rows": [_row_record(key, row) for key, row in delta.rows.items()],
         "pools": [state_fields(state) for _, state in sorted(delta.pools.items())],
+        "revisions": [revision_fields(revision) for _, revision in sorted(delta.revisions.items())],
+        "runs": [run_fields(run_id, run) for (run_id, _, _), run in sorted(delta.runs.items())],
     }
 
 
@@ -105,6 +119,8 @@ def effects_of_result(result: BatchResult) -> FrameEffects:
         {bucket_us: b"".join(entries) for bucket_us, entries in result.digests.items()},
         {customer_id: delta.last_seq for customer_id, delta in result.customers.items()},
         result.periods,
+        result.revisions,
+        result.runs,
     )
 
 
@@ -124,6 +140,18 @@ def effects_of_record(record: Mapping[str, Any]) -> FrameEffects:
             (customer["customer_id"], pool["pool"], pool["start_us"]): state_of_fields(pool)
             for customer in record["customers"]
             for pool in customer["pools"]
+        },
+        {
+            identity_digest(*revision[:3]): revision
+            for customer in record["customers"]
+            for revision in (
+                revision_of_fields(customer["customer_id"], told) for told in customer["revisions"]
+            )
+        },
+        {
+            (customer["customer_id"], told["run_id"], told["pool"], told["start_us"]): run_of_fields(told)
+            for customer in record["customers"]
+            for told in customer["runs"]
         },
     )
 

@@ -1,6 +1,11 @@
 """Sums of rated events: the rows of a frame."""
 
+from typing import TYPE_CHECKING
+
 from pricing.rate import PoolState, Rating
+
+if TYPE_CHECKING:
+    from rater.core.revisions import Revision, RunAt
 
 BUCKET_US = 15 * 60 * 1_000_000  # every time zone's offset is a multiple of 15 minutes
 
@@ -29,18 +34,28 @@ class Row:
 
 
 class CustomerDelta:
-    """What one frame changed for one customer; `pools`: by pool and start of period, as they stand then."""
+    """What one frame changed for one customer, as it stands then.
 
-    __slots__ = ("first_seq", "last_seq", "pools", "rows")
+    `pools` by pool and start of period, `revisions` by the identity's digest, `runs` by run, pool and start.
+    """
+
+    __slots__ = ("first_seq", "last_seq", "pools", "revisions", "rows", "runs")
 
     def __init__(self, first_seq: int) -> None:
         self.first_seq = first_seq
         self.last_seq = first_seq
         self.rows: dict[RowKey, Row] = {}
         self.pools: dict[tuple[str, int], PoolState] = {}
+        self.revisions: dict[bytes, Revision] = {}
+        self.runs: dict[tuple[str, str, int], RunAt] = {}
 
-    def add(self, event_time_us: int, dimensions: tuple[str | None, ...], rating: Rating) -> None:
-        """Add one rated event to the row of its bucket, period, currencies and dimensions; move its pools."""
+    def add(
+        self, event_time_us: int, dimensions: tuple[str | None, ...], rating: Rating, events: int = 1
+    ) -> None:
+        """Add one rated event to the row of its bucket, period, currencies and dimensions; move its pools.
+
+        `events` is -1 for a reversal, whose amounts and quantities are negative.
+        """
         for state in rating.pools_after:
             self.pools[state.pool, state.start_us] = state
         cost, price = rating.cost, rating.price
@@ -56,15 +71,15 @@ class CustomerDelta:
         row = self.rows.get(key)
         if row is None:
             row = self.rows[key] = Row()
-        row.events += 1
+        row.events += events
         if cost.amount_atto is not None:
             row.cost_atto = cost.amount_atto + (row.cost_atto or 0)
         if price.amount_atto is not None:
             row.price_atto = price.amount_atto + (row.price_atto or 0)
         if cost.status in _UNPRICED:
-            row.unpriced_cost_events += 1
+            row.unpriced_cost_events += events
         if price.status in _UNPRICED:
-            row.unpriced_price_events += 1
+            row.unpriced_price_events += events
         quantities = row.quantities
         for meter, quantity_atto in rating.leaves:
             quantities[meter] = quantities.get(meter, 0) + quantity_atto

@@ -73,9 +73,14 @@ class TransactionalProducer:
         self._call("begin_transaction", lambda _left_s: self._producer.begin_transaction())
 
     def produce(
-        self, topic: str, partition: int, key: bytes | None, value: bytes, delivered: Delivered | None = None
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        delivered: Delivered | None = None,
     ) -> None:
-        """Queue one record. `delivered` gets its offset before the transaction's flush returns.
+        """Queue one record; without a value its key is deleted. `delivered` gets its offset before the transaction's flush returns.
 
         Raises:
             AbortNeededError: the transaction is lost.

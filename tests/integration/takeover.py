@@ -13,11 +13,12 @@ from pricing.compile import compile_book
 from rate_book.source import Confirmed
 from rater.__main__ import assemble, topic_names
 from rater.adapters.assignment import OwnedPartition
+from rater.adapters.meta import LogIdentity
 from rater.adapters.outputs import customer_outputs, frame_outputs, head_output
 from rater.adapters.rating import tools_for
-from rater.adapters.meta import LogIdentity
-from rater.core.batch import BatchResult, PartitionBatch, Record
+from rater.core.batch import PartitionBatch
 from rater.core.frames import effects_of_result
+from rater.core.work import BatchResult, Record
 from rater.service import Rater
 from runtime.kafka.topology import describe
 from runtime.settings import SettingsLoader

@@ -14,8 +14,9 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from rater.adapters import assignment, log_reader
 from rater.adapters.assignment import Assignment
 from rater.adapters.log_reader import HEAD_KEY
-from rater.core.batch import GapError, Head, PartitionBatch
+from rater.core.batch import PartitionBatch
 from rater.core.frames import FrameEffects, FrameError
+from rater.core.work import GapError, Head
 from rater.service import Rater
 from runtime.kafka.errors import KafkaUnavailableError, PositionLostError
 from runtime.kafka.group import PartitionGroup

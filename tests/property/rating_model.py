@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pricing.compile import compile_book
 from rate_book.source import Confirmed
 from rater.adapters.rating import tools_for
-from rater.core.batch import BatchResult, PartitionBatch, Record
+from rater.core.batch import PartitionBatch
 from rater.core.frames import frame_record
+from rater.core.work import BatchResult, Record
 from schemas.codec import CODEC
 from tests.pooled_book import POOLED_BOOK, packs_amount, steps_amount
 from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rater.adapters.state import StateStore
-from rater.core.batch import BatchResult, Head, PartitionBatch
+from rater.core.batch import PartitionBatch
 from rater.core.frames import check_follows, effects_of_record, effects_of_result, frame_record
+from rater.core.work import BatchResult, Head
 from schemas.codec import CODEC
 from tests.property.rating_model import (
     CUSTOMERS,
@@ -237,7 +238,7 @@ class Partition(RuleBasedStateMachine):
         counts = (len(result.rated), len(result.duplicates), len(result.rejected))
         self.tallies = [before + count for before, count in zip(self.tallies, counts, strict=True)]
 
-    # --- rater.core.batch.Memory ---
+    # --- rater.core.work.Memory ---
 
     @property
     def known(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - the store's own method
@@ -253,6 +254,16 @@ class Partition(RuleBasedStateMachine):
     def period(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - the store's own method
         assert self.owner.store is not None
         return self.owner.store.period
+
+    @property
+    def revision(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - the store's own method
+        assert self.owner.store is not None
+        return self.owner.store.revision
+
+    @property
+    def run(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - the store's own method
+        assert self.owner.store is not None
+        return self.owner.store.run
 
     def first_record(self, offset: int) -> bytes | None:
         return record_of(self.stream[offset], offset).value

@@ -6,10 +6,16 @@ from rocksdict import Cache
 
 from rater.adapters.log_reader import LogBounds, LogTopics, restore
 from rater.adapters.meta import LogIdentity
-from rater.adapters.outputs import customer_outputs, frame_outputs, head_output, period_outputs
+from rater.adapters.outputs import (
+    correction_outputs,
+    customer_outputs,
+    frame_outputs,
+    head_output,
+    period_outputs,
+)
 from rater.adapters.state import StateStore
-from rater.core.batch import BatchResult, Head
 from rater.core.frames import effects_of_result
+from rater.core.work import BatchResult, Head
 from runtime.kafka.reading import Record
 from tests.unit.rater.fakes import NOW_US, RamMemory, event, record, run
 
@@ -30,7 +36,7 @@ class FakeLog:
         assert start >= self.first[topic] or start >= end, "the broker no longer holds it"
         yield from [it for it in self.topics[topic] if start <= it.offset < end]
 
-    def put(self, topic: str, key: bytes | None, value: bytes, at_us: int) -> None:
+    def put(self, topic: str, key: bytes | None, value: bytes | None, at_us: int) -> None:
         self.topics[topic].append(Record(0, self.end(topic), at_us, key, value, ()))
 
     def end(self, topic: str) -> int:
@@ -50,6 +56,8 @@ class FakeLog:
         for output in customer_outputs("state", sequences, result.head.frame_no):
             self.put("state", output.key, output.value, at_us)
         for output in period_outputs("state", result.periods if states else {}, result.head.frame_no):
+            self.put("state", output.key, output.value, at_us)
+        for output in correction_outputs("state", result):
             self.put("state", output.key, output.value, at_us)
         self.put("state", *head_output("state", result.head, log)[1:], at_us)
 

@@ -5,13 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pricing.compile import CompiledBook
 from pricing.rate import Pools, PoolState, Rating, Side
-from rater.core.batch import BatchResult, Event, Head, PartitionBatch, RatedEvent, Record, Tools
+from rate_book.errors import NoBookError
+from rater.adapters.corrector import WireCorrector
+from rater.core.batch import PartitionBatch
 from rater.core.frames import FrameEffects
 from rater.core.identity import Known, unpack_entries
 from rater.core.lateness import Windows
 from rater.core.periods import PeriodKey
 from rater.core.rejection import Reject
+from rater.core.revisions import Revision, RunKey
+from rater.core.work import BatchResult, Event, Head, RatedEvent, Record, Tools
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -63,6 +68,10 @@ def rate(said: Event, value: bytes, pools: Pools) -> RatedEvent:
     return RatedEvent(rating(), lambda sequence: value + b"#%d" % sequence)
 
 
+def no_book(version: int) -> CompiledBook:
+    raise NoBookError(f"no version {version}")
+
+
 TOOLS = Tools(
     decode=decode,
     partition_of=lambda key: 1 if key.startswith(b"other") else 0,
@@ -70,6 +79,7 @@ TOOLS = Tools(
     dimensions=("project",),
     dimension_values=lambda said: (said["project"],),
     book_version=7,
+    corrector=WireCorrector(no_book),
     horizon_us=FOREVER_US,
 )
 
@@ -82,6 +92,8 @@ class RamMemory:
         self.digests: dict[bytes, Known] = {}
         self.sequences: dict[str, int] = {}
         self.periods: dict[PeriodKey, PoolState] = {}
+        self.revisions: dict[bytes, Revision] = {}
+        self.runs: dict[RunKey, PoolState] = {}
         self.values: dict[int, bytes | None] = {}
 
     def known(self, digests: Sequence[bytes], buckets: Sequence[int]) -> dict[bytes, Known]:
@@ -94,6 +106,12 @@ class RamMemory:
     def period(self, key: PeriodKey) -> PoolState | None:
         return self.periods.get(key)
 
+    def revision(self, digest: bytes) -> Revision | None:
+        return self.revisions.get(digest)
+
+    def run(self, key: RunKey) -> PoolState | None:
+        return self.runs.get(key)
+
     def first_record(self, offset: int) -> bytes | None:
         return self.values.get(offset)
 
@@ -102,6 +120,12 @@ class RamMemory:
             self.digests.update(unpack_entries(packed))
         self.sequences.update(effects.last_sequences)
         self.periods.update(effects.periods)
+        self.revisions.update(effects.revisions)
+        for key, run_at in effects.runs.items():
+            if run_at.closed:
+                self.runs.pop(key, None)
+            else:
+                self.runs[key] = run_at.state
         self.head = effects.head
 
 

@@ -1,8 +1,8 @@
 """A price whose amount is the square of the period's quantity, so that every order and start shows."""
 
 from pricing.rate import Pools, PoolState, Side
-from rater.core.batch import Event, RatedEvent
 from rater.core.rejection import Reject
+from rater.core.work import Event, RatedEvent
 from tests.unit.rater.fakes import DAY_US, rating, tools
 
 ATTO = 10**18

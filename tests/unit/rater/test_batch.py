@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from rater.adapters.outputs import rejected_output
-from rater.core.batch import ORIGINAL_BYTES_MAX, GapError, Head, Record
 from rater.core.frames import effects_of_result
 from rater.core.identity import identity_digest
+from rater.core.work import ORIGINAL_BYTES_MAX, GapError, Head, Record
 from schemas.codec import CODEC
 from schemas.topics import USAGE_REJECTED, topic
 from tests.unit.rater.fakes import (
@@ -192,11 +192,11 @@ def test_an_empty_batch_records_the_book_version_and_nothing_else() -> None:
     assert (result.rated, result.rejected, result.duplicates) == ([], [], [])
 
 
-def test_corrections_are_rejected_until_they_are_supported_and_move_no_lateness() -> None:
+def test_a_correction_that_is_none_is_rejected_and_moves_no_lateness() -> None:
     early = record(0, append_us=NOW_US + DAY_US)
     result = run([record(0)], [early])
     assert [(it.topic, it.reason, it.identity) for it in result.rejected] == [
-        ("usage.corrections", "not_supported", None)
+        ("usage.corrections", "undecodable", None)
     ]
     assert (result.corrections_rejected, result.events_rejected) == (1, 0)
     assert result.head.highest_append_us == NOW_US

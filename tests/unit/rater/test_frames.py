@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rater.core.batch import Head
 from rater.core.frames import (
     CHUNK_BYTES_MAX,
     Assembler,
@@ -16,6 +15,7 @@ from rater.core.frames import (
     frame_record,
     split,
 )
+from rater.core.work import Head
 from schemas.codec import CODEC
 from schemas.topics import USAGE_DELTAS, topic
 from tests.unit.rater.fakes import DAY_US, NOW_US, event, record, run
@@ -45,7 +45,7 @@ def test_received_is_rated_and_rejected_and_duplicates() -> None:
         1,
         0,
     )
-    assert frame["rejected_by_reason"] == {"not_supported": 1, "undecodable": 1}
+    assert frame["rejected_by_reason"] == {"undecodable": 2}
 
 
 def test_the_same_batch_gives_the_same_frame() -> None:

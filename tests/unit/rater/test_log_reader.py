@@ -8,8 +8,8 @@ import pytest
 
 from rater.adapters.log_reader import CoverageError, check_coverage, restore
 from rater.adapters.state import StateStore
-from rater.core.batch import Head
 from rater.core.frames import FrameEffects, FrameError, effects_of_result
+from rater.core.work import Head
 from schemas.codec import CODEC
 from tests.unit.rater.fake_log import CACHE, LOG, TOPICS, FakeLog
 from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory, event, record, run
@@ -203,7 +203,7 @@ def test_a_head_of_a_topic_that_was_deleted_and_made_anew_stops(
         log.follow(store)
 
 
-@pytest.mark.parametrize("key", [b"q/x", b"r/x", b"", b"x"])
+@pytest.mark.parametrize("key", [b"q/x", b"x/x", b"", b"x"])
 def test_a_key_that_this_version_does_not_write_stops(log: FakeLog, store: StateStore, key: bytes) -> None:
     log.put("state", key, b"", NOW_US)
     with pytest.raises(FrameError, match="a newer rater has run"):

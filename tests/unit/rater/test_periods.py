@@ -12,9 +12,9 @@ from rater.adapters import periods as periods_module
 from rater.adapters.periods import PeriodEntry, PeriodRecord
 from rater.adapters.recording import Recorded, due, recorded_with
 from rater.adapters.state import StateStore
-from rater.core.batch import Head
 from rater.core.frames import FrameEffects, FrameError, effects_of_result
 from rater.core.periods import PeriodKey, pack_key, state_fields, state_of_fields, unpack_key
+from rater.core.work import Head
 from schemas.codec import CODEC
 from tests.unit.rater.fake_log import CACHE, LOG, FakeLog
 from tests.unit.rater.fakes import NOW_US, WINDOWS, RamMemory, event, record, run
@@ -210,7 +210,7 @@ def test_a_record_under_another_key_stops(store: StateStore) -> None:
     log = FakeLog()
     value = state_fields(state(1, 1)) | {"customer_id": "c", "frame_no": 1}
     log.put("state", b"p/" + pack_key(OTHER), CODEC.encode("PeriodState", value), NOW_US)
-    with pytest.raises(FrameError, match="holds the period of"):
+    with pytest.raises(FrameError, match="holds the state of"):
         log.follow(store)
 
 

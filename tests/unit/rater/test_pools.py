@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pricing.rate import Pools
-from rater.core.batch import BatchResult, Event, PoolCurrencyError, RatedEvent, Record
 from rater.core.frames import effects_of_record, effects_of_result, frame_record
+from rater.core.work import BatchResult, Event, PoolCurrencyError, RatedEvent, Record
 from schemas.codec import CODEC
 from tests.unit.rater.fakes import RamMemory, event, reasons, record, run, tools, value_of
 from tests.unit.rater.pooled import POOL, START_US, TOOLS, rate, state

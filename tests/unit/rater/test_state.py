@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from rocksdict import Cache, Options, Rdict
 
+from rater.adapters.customers import CustomerEntry
 from rater.adapters.meta import FORMAT, LogIdentity, Meta
-from rater.adapters.state import CustomerEntry, StateStore
-from rater.core.batch import Head
+from rater.adapters.state import StateStore
 from rater.core.frames import FrameEffects
 from rater.core.identity import Known, pack_entry
 from rater.core.lateness import Windows
+from rater.core.work import Head
 from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS
 
 LOG = LogIdentity("cluster", "events", "corrections", "deltas", "state")
