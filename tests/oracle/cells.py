@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple
 
 from tests.oracle.books import Json
@@ -171,6 +172,7 @@ def _kept(rates: dict[str, Price], meters: list[str]) -> dict[str, Price]:
     return {meter: rate for meter, rate in rates.items() if "*" in meters or meter in meters}
 
 
+@cache
 def unit_of(text: str) -> Fraction:
     """Price of one unit: `2.5 per 1000000` is 2.5/1000000."""
     amount, _, per = text.partition(" per ")

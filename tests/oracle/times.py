@@ -14,6 +14,7 @@ LONGEST = {"day": 1, "week": 7, "month": 31, "calendar_month_utc": 31, "quarter"
 STEP = timedelta(minutes=15)  # every change of the clock since 2000 is at such an instant
 
 
+@cache
 def instant_us(text: str) -> int:
     """Microseconds since 1970; a text without a zone is UTC."""
     at = datetime.fromisoformat(text)
