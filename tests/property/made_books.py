@@ -243,12 +243,8 @@ def contracts(draw: st.DrawFn, name: str, currency: str) -> Json:
 
 
 @st.composite
-def books(draw: st.DrawFn) -> list[str]:
-    """The files of a book."""
-    pooled, markup = draw(st.booleans()), draw(st.integers(0, 2)) == 1
-    currency = draw(st.sampled_from(["USD", "EUR", "CREDIT"]))
-    card_currency = currency if pooled or markup else draw(st.sampled_from(["USD", currency]))
-    provider: Json = {
+def provider_files(draw: st.DrawFn) -> Json:
+    return {
         "provider": "p",
         "currency": "USD",
         "cards": [
@@ -262,6 +258,14 @@ def books(draw: st.DrawFn) -> list[str]:
             },
         ],
     }
+
+
+@st.composite
+def books(draw: st.DrawFn) -> list[str]:
+    """The files of a book."""
+    pooled, markup = draw(st.booleans()), draw(st.integers(0, 2)) == 1
+    currency = draw(st.sampled_from(["USD", "EUR", "CREDIT"]))
+    card_currency = currency if pooled or markup else draw(st.sampled_from(["USD", currency]))
     sold: Json = {
         "price_card": "list",
         "currency": card_currency,
@@ -298,7 +302,7 @@ def books(draw: st.DrawFn) -> list[str]:
         {"currency": "USD", "to": currency, "rate": "0.8999", "from": CHANGE},
     ]
     documents: list[Json] = [
-        provider,
+        draw(provider_files()),
         sold,
         own,
         {"contracts": [first, second]},
