@@ -17,7 +17,7 @@ $(shell rm -f $(PEERS_STAMP))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fault bench peers compare-prices lint types imports fmt lock
+.PHONY: help setup demo test test-fault bench mutate peers compare-prices lint types imports fmt lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ $(PEERS_STAMP): requirements/peers.txt
 	$(PEERS)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/peers.txt
 	@echo '$(CURDIR)' > $(PEERS_STAMP)
 
+mutate: setup ## change each line of the price computation and see whether a test notices; about an hour
+	$(PIP) install --require-hashes -r requirements/mutation.txt
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 compare-prices: setup peers ## our prices beside those of genai-prices and LiteLLM: each disagreement, who is right, why
 	$(BIN)/python -m bench.peers
 
@@ -74,3 +79,5 @@ lock: ## pin requirements anew with uv: exact versions and hashes, no download a
 	  pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --python-version 3.11 requirements/peers.in -o requirements/peers.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 -c requirements/dev.txt requirements/mutation.in -o requirements/mutation.txt
