@@ -101,6 +101,19 @@ def sides_of(rating: Rating) -> Sides:
     )
 
 
+def assert_lines_multiply(rating: Rating) -> None:
+    """What a line shows is what is charged: the billed quantity at the rate (of a pool: at its tier)."""
+    for line in rating.lines:
+        if line.rate is None or line.per is None or line.amount_atto is None:
+            continue
+        rate_ = Fraction(line.rate) / Fraction(line.per)
+        assert rate_ == Fraction(line.template.numerator, line.template.denominator)
+        billed = line.quantity_atto if line.billed_atto is None else line.billed_atto
+        away = abs(line.amount_atto - rate_ * billed)
+        # Portions are rounded as the period is, so that they sum to it: each of their two ends by a half.
+        assert away <= (1 if is_pooled(rating, line) else Fraction(1, 2))
+
+
 @made
 @given(books(), histories)
 def test_a_history_costs_what_the_oracle_says(texts: list[str], history: list[Json]) -> None:
@@ -109,6 +122,7 @@ def test_a_history_costs_what_the_oracle_says(texts: list[str], history: list[Js
         told = full(event, number)
         rating = rater.rate(told)
         assert sides_of(rating) == in_detail(theirs, told, pools)
+        assert_lines_multiply(rating)
         assert rating.service_period == theirs.period(told["customer_id"], told["event_time_us"])
         assert rater.pools() == pools
 

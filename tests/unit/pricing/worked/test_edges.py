@@ -250,3 +250,43 @@ def test_a_card_of_the_provider_goes_before_one_of_any() -> None:
         ("acme", "x", "unpriced"),
     ):
         assert price(by, {"dbus": 1}, provider=name, requested_model=model) == amount
+
+
+TWO_EACH = "- {pool: shared, versions: [{shape: graduated, tiers: [{start: 0, rate: 2}]}]}"
+
+
+@pytest.mark.parametrize(
+    ("paid", "usage", "amount"),
+    [
+        (20, {"dbus": 0}, "0 USD"),
+        (15, {"dbus": 0}, "5 USD"),
+        (25, {"dbus": 0}, "-5 USD"),
+        (15, {"dbus": 0, "credits": 1}, "partial 5 USD"),
+        (20, {"dbus": 0, "credits": 1}, "unpriced"),
+        (20, {"dbus": 0, "credits": 0}, "0 USD"),
+        (15, {"dbus": 1}, "7 USD"),
+    ],
+)
+def test_a_period_that_has_paid_too_much_or_too_little(paid: int, usage: dict[str, int], amount: str) -> None:
+    """10 units at 2 are 20. The next event settles what was paid instead, even one that adds nothing.
+
+    15 paid: 5 more; 25: 5 less; one unit more after 15: 22 - 15 = 7. Credits have no price.
+    """
+    by = book(customer("rates: {dbus: {pool: shared}}", pools=TWO_EACH), contract(), EVERYBODY)
+    rating = rated(by, usage, pools=lambda _pool, _start: (10 * UNIT, paid * UNIT))
+    assert words(rating.price) == amount
+
+
+def test_lines_alike_are_one_object() -> None:
+    """Encoders remember a line by its template, so that two events of the same price must share it."""
+    rates = (
+        "{rates: {dbus: {pool: shared}, credits: {rate: 3, minimum: 2}}, markup: {percent: 10}, minimum: 900}"
+    )
+    pools = "- {pool: shared, versions: [{shape: volume, free: 1, tiers: [{start: 0, rate: 2, flat: 1}]}]}"
+    by = book(provider("rates: {queries: 1}"), customer(rates, pools=pools), contract(), EVERYBODY)
+    usage = {"dbus": 5, "credits": 1, "queries": 1}
+    one, two = rated(by, usage).lines, rated(by, usage).lines
+    assert [line.meter for line in one if line.side == "price"] == [
+        "dbus", "dbus", "tier_adjustment", "credits", "queries", "minimum_charge",
+    ]  # fmt: skip
+    assert all(line.template is other.template for line, other in zip(one, two, strict=True))
