@@ -23,6 +23,9 @@ COMMANDS = {
     "replay": "cli.replay:replay",
     "run": "cli.run:run",
     "rejected": "cli.rejected:rejected",
+    "void": "cli.correct:void",
+    "amend": "cli.correct:amend",
+    "rerate": "cli.rerate:rerate",
     "verify": "cli.verify:verify",
     "explain": "cli.explain:explain",
     "usage": "cli.usage:usage",
@@ -33,6 +36,7 @@ COMMANDS = {
     "whatif": "cli.query:whatif",
     "unpriced": "cli.usage:unpriced",
     "ledger": "cli.ledger:ledger",
+    "statement": "cli.statement:statement",
     "demo": "cli.demo:demo",
 }
 
