@@ -134,7 +134,10 @@ def _portion_price(price: PoolPrice, portion: Portion) -> tuple[str, CompiledRat
         return f"the first {version.free} are free", CompiledRate("0", "1", 0, 1, "")
     tier = version.tiers[portion.tier]
     rate = compile_rate(Rate("", tier.rate, tier.per))
+    # Tiers and packages count what is beyond the free units: a person who checks a line has to know.
+    beyond = f" beyond the first {version.free}, which are free" if price.free_atto else ""
     if portion.kind == "package":
-        return f"begun packages of {tier.per}", rate
+        return f"begun packages of {tier.per}{beyond}", rate
     word = "over" if version.operator == "gt" else "from"
-    return f"{version.shape}, {word} {format_atto(parse_decimal(tier.start, 'start'))}", rate
+    start = format_atto(parse_decimal(tier.start, "start"))
+    return f"{version.shape}, {word} {start}{beyond}", rate

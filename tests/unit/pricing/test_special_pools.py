@@ -191,6 +191,20 @@ def test_the_quantity_of_a_period_has_an_end() -> None:
         account.rate(web_searches=most)
 
 
+def test_a_line_says_that_tiers_and_packages_begin_after_the_free_units() -> None:
+    """10 free, 100 at 2 (up to 110 in all), then 1; and begun packages of 5 after 10 free."""
+    tiers = PoolVersion("graduated", (Tier("0", "2"), Tier("100", "1")), free="10")
+    said = [line.explain for line in Account(selling([tiers])).rate(web_searches="111").lines[1:]]
+    assert [words.split("list/tokens, ")[1] for words in said] == [
+        "the first 10 are free; standard context",
+        "graduated, over 0 beyond the first 10, which are free; standard context",
+        "graduated, over 100 beyond the first 10, which are free; standard context",
+    ]
+    packages = PoolVersion("package", (Tier("0", "2", "5"),), free="10")
+    last = Account(selling([packages])).rate(web_searches="11").lines[-1].explain
+    assert last.endswith("begun packages of 5 beyond the first 10, which are free; standard context")
+
+
 def test_packages_beyond_what_a_number_holds_are_refused() -> None:
     """20 nines in begun thousands are 10**20: 21 digits."""
     account = Account(selling([PoolVersion("package", (Tier("0", "0.0001", "1000"),))]))

@@ -102,7 +102,7 @@ def test_free_units_and_a_tier_with_a_flat_fee() -> None:
         "web_searches 10 x 0 / 1 = 0 USD; list/any None; priced",
         f"{POOL}, the first 10 are free; standard context",
         "web_searches 1001 x 1 / 1 = 1001 USD; list/any None; priced",
-        f"{POOL}, volume, over 1000; standard context",
+        f"{POOL}, volume, over 1000 beyond the first 10, which are free; standard context",
         "tier_adjustment 0 = 7 USD; list/any None; priced",
         f"{POOL}, what the period's price changes beyond these units; standard context",
     ]
