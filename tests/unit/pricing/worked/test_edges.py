@@ -174,6 +174,26 @@ def test_a_share_on_cost_in_another_currency() -> None:
     assert lines(rated(by, {"dbus": 1}), "price") == unknown
 
 
+def test_all_shares_on_cost_are_exchanged_by_the_day() -> None:
+    """Stated 2 USD at 0.5, from July at 0.25; so are the provider's fee of 4 and what lifts 2 to 10."""
+    exchange = """
+    exchange:
+      - {currency: USD, to: EUR, rate: 0.5, until: 2026-07-01T00:00:00Z}
+      - {currency: USD, to: EUR, rate: 0.25, from: 2026-07-01T00:00:00Z}
+    """
+    sold = customer("markup: {percent: 0}", currency="EUR")
+    stated = {"amount": "2", "currency": "USD"}
+    by = book(provider("stated_cost: true"), sold, contract("EUR"), EVERYBODY, exchange)
+    before, after = "2026-06-30T23:59:59.999999Z", "2026-07-01T00:00:00Z"
+    assert price(by, {"dbus": 1}, provider_cost=stated, at=before) == "1 EUR"
+    assert price(by, {"dbus": 1}, provider_cost=stated, at=after) == "0.5 EUR"
+    by = book(
+        provider("{rates: {dbus: 2, requests: 4}, minimum: 10}"), sold, contract("EUR"), EVERYBODY, exchange
+    )
+    assert price(by, {"dbus": 1}, at=before) == "5 EUR"
+    assert price(by, {"dbus": 1}, at=after) == "2.5 EUR"
+
+
 def test_a_share_on_a_cost_that_is_not_known() -> None:
     """Neither of what the provider does not price nor of a provider that nobody knows."""
     by = book(provider("rates: {dbus: 2}"), customer("markup: {percent: 10}"), contract(), EVERYBODY)
