@@ -3,15 +3,20 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 import click
 from tqdm import tqdm
 
+from ledger.core.against_ledger import LedgerSummary
+from ledger.core.findings import Finding
 from ledger.core.queries import QueriesWithoutRoot
 from ledger.core.report import Report
+from ledger.service import Depth
 from ledger.service import verify as verify_books
 from ledger.settings import LedgerSettings
+from runtime.errors import UsageProblemError
 from runtime.settings import SettingsLoader
 
 FINDINGS = 1
@@ -34,6 +39,16 @@ _MEANING = {
     "id_unlisted": "a rated event is in no frame: a retry of it would be billed again",
     "id_without_record": "a frame names an event that is not in usage.rated",
     "input_gap": "usage.events has lost records",
+    "ledger_bad_record": "a record could not be a row: what it holds is in no sum and on no statement",
+    "ledger_beyond": "a row stands at or beyond the position up to which the ledger has read",
+    "ledger_count": "the ledger has not as many rows as usage.rated has records below its position",
+    "ledger_customer": "ledger.customers contradicts the customer's rows",
+    "ledger_extra": "a row of the ledger has no record",
+    "ledger_gap": "the ledger lacks records of a customer's sequence",
+    "ledger_missing": "a record below the ledger's position has no row",
+    "ledger_position": "the ledger's position is not one that the broker holds",
+    "ledger_rollup": "a roll-up is not the sum of its rows",
+    "ledger_sequences": "a customer's rows are not one for each number of its sequence",
     "misrouted": "a customer was rated on a partition that is not its own",
     "offset_unaccounted": "an event was neither rated, rejected nor a duplicate, or more than one of these",
     "open_transaction": "a transaction stays open: its records are not visible",
@@ -72,15 +87,26 @@ _MEANING = {
 @click.option(
     "--partition", "partitions", type=int, multiple=True, help="Only this partition; may be repeated."
 )
-def verify(*, as_json: bool, partitions: Sequence[int]) -> None:
+@click.option("--quick", is_flag=True, help="Only the ledger's positions, counts and sums: each minute.")
+@click.option("--complete", is_flag=True, help="Every row of the ledger too, each sum made again from them.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Only the ledger's rows posted from this UTC day on; --quick takes the latest by itself.",
+)
+def verify(
+    *, as_json: bool, partitions: Sequence[int], quick: bool, complete: bool, since: datetime | None
+) -> None:
     """Prove that nothing was lost, billed twice or mispriced, by reading every record at one cut.
 
-    Safe at any moment, also while raters run: it writes nothing. Exit code 1 where something is wrong, with
-    the offending records.
+    Safe at any moment, also while raters and ledger run: it writes nothing. Exit code 1 where something is
+    wrong, with the offending records.
 
     Example: ratestream verify --json | jq .verified
     """
+    depth = _depth(quick=quick, complete=complete, since=since)
     settings = LedgerSettings.load(SettingsLoader.of_process())
+    day: date | None = None if since is None else since.date()
     # tqdm draws nothing where standard error is no terminal (disable=None).
     with tqdm(unit=" records", desc="verifying", leave=False, disable=True if as_json else None) as bar:
 
@@ -88,17 +114,31 @@ def verify(*, as_json: bool, partitions: Sequence[int]) -> None:
             bar.total = bound
             bar.update(done)
 
-        report = verify_books(settings, partitions=partitions or None, progress=progress)
+        report = verify_books(
+            settings, partitions=partitions or None, depth=depth, since=day, progress=progress
+        )
     click.echo(json.dumps(report.as_json()) if as_json else describe(report))
     if not report.verified:
         sys.exit(FINDINGS)
 
 
+def _depth(*, quick: bool, complete: bool, since: datetime | None) -> Depth:
+    if quick and complete:
+        raise UsageProblemError("--quick and --complete exclude each other")
+    if complete and since is not None:
+        raise UsageProblemError("--complete reads every row: it takes no --since")
+    if quick:
+        return Depth.QUICK
+    return Depth.COMPLETE if complete else Depth.TOPICS
+
+
 def describe(report: Report) -> str:
     """The report as text: the verdict first, then what to look at."""
-    facts = report.as_json()
-    lines = [_verdict(report), "", *_counts(facts)]
+    lines = [_verdict(report), ""]
+    if report.of_topics:
+        lines += _counts(report.as_json())
     lines += _queries(report.queries)
+    lines += _ledger(report.ledger)
     lines += [f"note: partition {p.partition}: {note}" for p in report.partitions for note in p.notes]
     if not report.verified:
         lines += ["", *_findings(report)]
@@ -110,6 +150,10 @@ def _verdict(report: Report) -> str:
         (p.to_frame or 0) - (p.from_frame or 0) + 1 for p in report.partitions if p.from_frame is not None
     )
     read = f"{frames:,} frames in {len(report.partitions)} partitions"
+    if not report.of_topics:
+        read = "the ledger's positions, counts and sums"
+        if report.verified:
+            return f"VERIFIED: {read}" if report.ledger.present else "VERIFIED: there is no ledger to verify"
     if report.verified and not frames:
         return f"VERIFIED: there is nothing to verify in {len(report.partitions)} partitions"
     if report.verified:
@@ -150,12 +194,32 @@ def _queries(queries: QueriesWithoutRoot) -> list[str]:
     return lines
 
 
+def _ledger(ledger: LedgerSummary) -> list[str]:
+    """What the ledger has, and how far it is behind."""
+    if not ledger.present:
+        return ["ledger      there is none in this database"]
+    since = "" if ledger.since is None else f" posted since {ledger.since}"
+    behind = f"{'' if all(one.exact for one in ledger.partitions) else 'at most '}{ledger.behind:,}"
+    lines = [
+        f"ledger      {ledger.rows:>14,}   rows{since}, {ledger.customers:,} customers",
+        f"behind      {behind:>14}   records that the ledger has not taken over yet",
+    ]
+    most = max(ledger.partitions, key=lambda one: one.behind, default=None)
+    if most is not None and most.behind:
+        lines[1] += f", most of them {most.topic} {most.partition}: {most.behind:,}"
+    return lines + [f"note: {note}" for note in ledger.notes]
+
+
 def _findings(report: Report) -> list[str]:
     lines = []
     for check, count in report.findings.counts.most_common():
         lines.append(f"{check} ({count:,}): {_MEANING.get(check, check)}")
         kept = [finding for finding in report.findings.kept if finding.check == check]
-        lines += [f"  partition {f.partition} {f.where}: {f.detail}" for f in kept]
+        lines += [f"  {_place(finding)}: {finding.detail}" for finding in kept]
         if count > len(kept):
             lines.append(f"  and {count - len(kept):,} more")
     return lines
+
+
+def _place(finding: Finding) -> str:
+    return finding.where if finding.partition is None else f"partition {finding.partition} {finding.where}"

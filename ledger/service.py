@@ -17,14 +17,24 @@ from ledger.adapters.days import detach_before
 from ledger.adapters.intake import batch_of
 from ledger.adapters.store import Outcome, Store
 from ledger.core.batch import Batch, Where
-from ledger.verification import explain, simulate, verify
+from ledger.verification import Depth, explain, simulate, verify
 from runtime.clock import Clock
 from runtime.errors import InfrastructureError
 from runtime.kafka.errors import KafkaUnavailableError
 from runtime.kafka.group import PartitionGroup
 from runtime.postgres import DatabaseUnavailableError, connect
 
-__all__ = ["FAILPOINTS", "Ledger", "Limits", "NotOwnerError", "detach", "explain", "simulate", "verify"]
+__all__ = [
+    "FAILPOINTS",
+    "Depth",
+    "Ledger",
+    "Limits",
+    "NotOwnerError",
+    "detach",
+    "explain",
+    "simulate",
+    "verify",
+]
 
 _LOG = logging.getLogger(__name__)
 _REPORT_S = 10.0

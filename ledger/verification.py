@@ -13,11 +13,15 @@ asked of single events (`explain`) and of a draft of the book (`simulate`).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from enum import Enum
 from typing import Any
 
 from ledger.adapters.again import compute_again
 from ledger.adapters.books import StoredBooks
 from ledger.adapters.find import Log, Range
+from ledger.adapters.ledger_cut import LedgerCut
+from ledger.adapters.ledger_reader import reading
 from ledger.adapters.topics import Topics, decode_event
 from ledger.core.explain import Answer, Explanation, Rated, Wanted
 from ledger.core.explain import explain as explain_record
@@ -49,6 +53,16 @@ _INPUTS = {"events": topics.USAGE_EVENTS, "corrections": topics.USAGE_CORRECTION
 _ALL = (topics.USAGE_DELTAS, *_OUTPUTS, *_INPUTS.values())
 
 
+class Depth(Enum):
+    """How much is verified: the ledger's counts and sums; beside it every record of the topics; and every row
+    of the ledger.
+    """
+
+    QUICK = "quick"
+    TOPICS = "topics"
+    COMPLETE = "complete"
+
+
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """Offsets at which everything is read: where each log begins, and where it ends for this verification."""
@@ -61,39 +75,69 @@ class _Cut:
 
 
 def verify(
-    settings: LedgerSettings, *, partitions: Sequence[int] | None = None, progress: Progress | None = None
+    settings: LedgerSettings,
+    *,
+    partitions: Sequence[int] | None = None,
+    depth: Depth = Depth.TOPICS,
+    since: date | None = None,
+    progress: Progress | None = None,
 ) -> Report:
-    """Proves what the topics hold, at one cut, and says what it found. Writes nothing.
+    """Proves what topics and ledger hold, at one cut, and says what it found. Writes nothing.
 
     Args:
         settings: where Kafka and PostgreSQL are, and how long to wait.
         partitions: only these; None for all.
+        depth: how much is verified.
+        since: the first day, by append time in usage.rated, of which the ledger's rows are read; None for
+            all, in a quick verification for the latest.
         progress: told as records are verified.
 
     Raises:
         UsageProblemError: a partition that does not exist.
         InfrastructureError: Kafka or PostgreSQL did not answer.
     """
+    dsn = settings.postgres.dsn.get_secret_value()
+    findings, quick = Findings(), depth is Depth.QUICK
+    with Log(settings.kafka, stalled_s=settings.verify.stalled_s) as logs:
+        wanted = _wanted(partitions, logs.partitions())
+        with reading(dsn) as reader:
+            ledger = LedgerCut.make(logs, reader, wanted, quick=quick, since=since)
+        if quick:
+            report = Report(findings, Totals(), (), of_topics=False)
+        else:
+            report = _verify_topics(settings, logs, wanted, findings, ledger, progress)
+    if ledger is not None:
+        report.ledger = ledger.check(findings)
+    return report
+
+
+def _verify_topics(  # noqa: PLR0917  # where to read, what of, and what it adds to
+    settings: LedgerSettings,
+    logs: Topics,
+    wanted: Sequence[int],
+    findings: Findings,
+    ledger: LedgerCut | None,
+    progress: Progress | None,
+) -> Report:
+    """Every record of the topics."""
     books = StoredBooks(settings.postgres.dsn.get_secret_value())
-    findings, totals, queries = Findings(), Totals(), QueriesWithoutRoot()
-    with Topics(settings.kafka, stalled_s=settings.verify.stalled_s) as logs:
-        count = logs.partitions()
-        wanted = _wanted(partitions, count)
-        cut = _make_cut(logs, wanted, findings, settings.verify.open_transaction_wait_s)
-        tools = Tools(
-            recompute=books.recompute,
-            dimensions_of=dimension_values,
-            decode_event=decode_event,
-            partition_of=lambda customer: partition_of(customer.encode(), count),
-        )
-        outputs = (topics.USAGE_RATED, topics.USAGE_REJECTED)
-        bound = sum(cut.end[key] - cut.first[key] for key in cut.end if key[0] in outputs)
-        summaries: list[PartitionSummary] = []
-        for partition in wanted:
-            reporter = Reporter(findings, partition)
-            read = _read(logs, cut, partition, reporter, settings.verify.open_transaction_wait_s)
-            verifier = PartitionVerifier(partition, read, tools, findings, totals, queries)
-            summaries.append(verifier.run(lambda done: progress(done, bound) if progress else None))
+    count, wait_s = logs.partitions(), settings.verify.open_transaction_wait_s
+    totals, queries = Totals(), QueriesWithoutRoot()
+    cut = _make_cut(logs, wanted, findings, wait_s)
+    tools = Tools(
+        recompute=books.recompute,
+        dimensions_of=dimension_values,
+        decode_event=decode_event,
+        partition_of=lambda customer: partition_of(customer.encode(), count),
+    )
+    outputs = (topics.USAGE_RATED, topics.USAGE_REJECTED)
+    bound = sum(cut.end[key] - cut.first[key] for key in cut.end if key[0] in outputs)
+    summaries: list[PartitionSummary] = []
+    for partition in wanted:
+        reporter = Reporter(findings, partition)
+        read = _read(logs, cut, partition, reporter, wait_s, ledger)
+        verifier = PartitionVerifier(partition, read, tools, findings, totals, queries)
+        summaries.append(verifier.run(lambda done: progress(done, bound) if progress else None))
     return Report(findings, totals, summaries, queries)
 
 
@@ -121,7 +165,9 @@ def _make_cut(logs: Topics, partitions: Sequence[int], findings: Findings, wait_
     return _Cut(first, {**frames, **outputs, **inputs})
 
 
-def _read(logs: Topics, cut: _Cut, partition: int, report: Reporter, wait_s: float) -> PartitionLogs:
+def _read(  # noqa: PLR0917  # what to read, up to where, and who wants to know
+    logs: Topics, cut: _Cut, partition: int, report: Reporter, wait_s: float, ledger: LedgerCut | None
+) -> PartitionLogs:
     """Steps 4 and 5 of one partition, to be read as the checks ask for it."""
     whole = Whole(
         frames=cut.first[topics.USAGE_DELTAS, partition] == 0,
@@ -134,7 +180,8 @@ def _read(logs: Topics, cut: _Cut, partition: int, report: Reporter, wait_s: flo
         stable, _ = logs.settled([topics.USAGE_DELTAS], [partition], wait_s)
         return logs.frames(partition, deltas[1], stable[topics.USAGE_DELTAS, partition], report)
 
-    rated = Walk(logs.rated(partition, *cut.range(topics.USAGE_RATED, partition), report))
+    records = logs.rated(partition, *cut.range(topics.USAGE_RATED, partition), report)
+    rated = Walk(records if ledger is None else ledger.counted(partition, records))
     rejected = Walk(logs.rejected(partition, *cut.range(topics.USAGE_REJECTED, partition), report))
     start = Start()
     if not whole.all:

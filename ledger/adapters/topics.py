@@ -45,6 +45,15 @@ class Topics:
         name = self._prefix + topics.USAGE_DELTAS
         return describe(self._config, [name]).partitions[name]
 
+    def named(self, name: str) -> str:
+        """The topic as it is named on the broker."""
+        return self._prefix + name
+
+    def topic_ids(self, names: Sequence[str]) -> dict[str, str]:
+        """Kafka's ids of topics, by name without prefix."""
+        told = describe(self._config, [self.named(name) for name in names])
+        return {name: told.topic_ids[self.named(name)] for name in names}
+
     def offsets(
         self, names: Sequence[str], partitions: Iterable[int], which: Which, isolation: Isolation
     ) -> dict[tuple[str, int], int]:

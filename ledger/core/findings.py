@@ -8,10 +8,12 @@ KEPT_PER_CHECK = 20  # of one kind: enough to see the pattern, few enough to rea
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One violated rule: which check, in which partition, at which record, and what was expected and seen."""
+    """One violated rule: which check, in which partition (None: of no single one), at which record, and what
+    was expected and seen.
+    """
 
     check: str
-    partition: int
+    partition: int | None
     where: str
     detail: str
 
@@ -23,7 +25,7 @@ class Findings:
     kept: list[Finding] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, check: str, partition: int, where: str, detail: str) -> None:
+    def add(self, check: str, partition: int | None, where: str, detail: str) -> None:
         self.counts[check] += 1
         if self.counts[check] <= KEPT_PER_CHECK:
             self.kept.append(Finding(check, partition, where, detail))
@@ -38,7 +40,7 @@ class Reporter:
     """Findings of one partition."""
 
     findings: Findings
-    partition: int
+    partition: int | None
 
     def __call__(self, check: str, where: str, detail: str) -> None:
         self.findings.add(check, self.partition, where, detail)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ledger.core.against_ledger import LedgerSummary
 from ledger.core.findings import Findings
 from ledger.core.queries import QueriesWithoutRoot
 from ledger.core.totals import Totals
@@ -12,14 +13,18 @@ from ledger.core.verification import PartitionSummary
 GROUPS_SHOWN = 50  # of one breakdown in the JSON form; `groups_left_out` tells the rest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """The result of one verification at one cut."""
+    """The result of one verification at one cut. `of_topics`: records of the topics were read, not only the
+    ledger's counts and sums.
+    """
 
     findings: Findings
     totals: Totals
     partitions: Sequence[PartitionSummary]
     queries: QueriesWithoutRoot = field(default_factory=QueriesWithoutRoot)
+    of_topics: bool = True
+    ledger: LedgerSummary = field(default_factory=lambda: LedgerSummary(present=False))
 
     @property
     def verified(self) -> bool:
@@ -31,10 +36,18 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The report with plain decimal strings for amounts, for `--json` and for the demo's summary."""
+        return {
+            "verified": self.verified,
+            **(self._topics_as_json() if self.of_topics else {}),
+            "ledger": self.ledger.as_json(),
+            "finding_counts": dict(sorted(self.findings.counts.items())),
+            "findings": [asdict(finding) for finding in self.findings.kept],
+        }
+
+    def _topics_as_json(self) -> dict[str, Any]:
         totals = self.totals
         sums = totals.sums.as_json()
         return {
-            "verified": self.verified,
             "received": totals.received,
             "rated": totals.rated,
             "rejected": totals.rejected,
@@ -52,8 +65,6 @@ class Report:
                 name: max(0, len(groups) - GROUPS_SHOWN) for name, groups in totals.by.items()
             },
             "queries_without_root": asdict(self.queries),
-            "finding_counts": dict(sorted(self.findings.counts.items())),
-            "findings": [asdict(finding) for finding in self.findings.kept],
             "partitions": [
                 {**asdict(partition), "pending": dict(partition.pending), "notes": list(partition.notes)}
                 for partition in self.partitions
