@@ -32,8 +32,8 @@ MISSING = "{} is a part of {}, which inclusive usage must report as well"
             "100",
             (
                 "parts cannot exceed their whole: cache_read_tokens 40 + input_text_tokens 80 + "
-                "input_audio_tokens 20 exceed input_tokens 100 by 40; parts that overlap need their common part "
-                "reported: cache_audio_read_tokens, cache_text_read_tokens"
+                "input_audio_tokens 20 exceed input_tokens 100 by 40; parts that overlap need their "
+                "common part reported: cache_audio_read_tokens, cache_text_read_tokens"
             ),
         ),
         (
