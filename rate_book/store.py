@@ -28,7 +28,7 @@ from pricing.compile import CompiledBook, compile_book
 from pricing.instants import instant_text
 from rate_book.changes import Change, changes
 from rate_book.content import canonical_json
-from rate_book.errors import ChangeTooSoonError, StoreBrokenError
+from rate_book.errors import BookInvalidError, ChangeTooSoonError, StoreBrokenError
 from rate_book.instants import format_from, moment
 from rate_book.kept import Kept, content_of, kept_version
 from rate_book.part_store import put_parts
@@ -100,6 +100,7 @@ def apply(
         pricing.errors.BookError: the content does not compile; every fault is named.
         ChangeTooSoonError: something would take effect before the lead allows, and `retroactive` was not
         given.
+        BookInvalidError: a pool that is known would be in another currency.
     """
     compile_book(content, 0, "")
     packed = pack(content)
@@ -155,7 +156,30 @@ def _compare(connection: Connection, draft: _Draft) -> _Compared:
     if same:
         return _Compared(newest, is_same=True, touched=())
     before = content_of(connection, kept, draft.packed.cards)
+    _check_pools(before, draft.packed.content)
     return _Compared(newest, is_same=False, touched=changes(before, draft.packed.content))
+
+
+def _check_pools(before: BookContent, after: BookContent) -> None:
+    """A pool keeps its currency for ever: a period that has begun would go on in another one."""
+    known = _pool_currencies(before)
+    for (price_card, pool), currency in _pool_currencies(after).items():
+        held = known.get((price_card, pool), currency)
+        if held != currency:
+            raise BookInvalidError(
+                f"price card {price_card}, pool {pool}",
+                "currency",
+                currency,
+                f"its periods are billed in {held}: a pool in another currency needs another name",
+            )
+
+
+def _pool_currencies(content: BookContent) -> dict[tuple[str, str], str]:
+    return {
+        (price_card.price_card_id, pool.pool): pool.currency
+        for price_card in content.price_cards
+        for pool in price_card.pools
+    }
 
 
 def _version_after(connection: Connection, compared: _Compared, draft: _Draft) -> Applied:

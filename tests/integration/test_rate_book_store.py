@@ -7,12 +7,24 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from pricing.cards import Assignment, BookContent, CardVersion, Cell, Contract, PriceCard, Rate, RateCard
+from pricing.cards import (
+    Assignment,
+    BookContent,
+    CardVersion,
+    Cell,
+    Contract,
+    Pool,
+    PoolVersion,
+    PriceCard,
+    Rate,
+    RateCard,
+    Tier,
+)
 from pricing.errors import BookError
 from pricing.money import parse_decimal
 from pricing.rate import Call, rate
 from rate_book.changes import Change
-from rate_book.errors import ChangeTooSoonError, NoBookError
+from rate_book.errors import BookInvalidError, ChangeTooSoonError, NoBookError
 from rate_book.store import (
     Applied,
     apply,
@@ -144,6 +156,31 @@ def test_a_retroactive_change_is_recorded_as_such_with_what_it_touches(store: Co
         "provider card p/m",
         "price card list, card list/m, by contract c",
     }
+
+
+def pooled(currency: str) -> BookContent:
+    """A book whose only price is a pool, billed in a currency."""
+    price_card = PriceCard(
+        "list",
+        (
+            RateCard(
+                "list/m", None, currency,
+                (CardVersion(Cell((Rate("input_tokens", pool="tokens"),))),), models=("m",),
+            ),
+        ),
+        pools=(Pool("tokens", currency, (PoolVersion("graduated", (Tier("0", "1"),)),)),),
+    )  # fmt: skip
+    return replace(FIRST, price_cards=(price_card,), contracts=(Contract("c", currency, ("list",)),))
+
+
+def test_a_pool_keeps_its_currency(store: Connection) -> None:
+    """A period that has begun would go on in another currency, and every rater would stop."""
+    applied(store, pooled("USD"))
+    with pytest.raises(
+        BookInvalidError, match="pool tokens: currency = 'EUR': its periods are billed in USD"
+    ):
+        applied(store, pooled("EUR"), retroactive=True)
+    assert [stored.version for stored in versions(store)] == [1]
 
 
 def test_a_faulty_book_is_not_stored(store: Connection) -> None:
