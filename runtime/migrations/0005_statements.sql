@@ -54,4 +54,5 @@ alter table ledger.statements enable always trigger statements_no_truncate;
 
 revoke execute on function ledger.check_statement() from public;
 grant select, insert on ledger.statements to ratestream_ledger_writer;
+grant select on ledger.rollup_months, ledger.rollup_meters_months to ratestream_ledger_writer;  -- what a close reads
 grant select on ledger.statements to ratestream_ledger_reader;
