@@ -1,22 +1,20 @@
 """The statements of questions: of roll-ups and of nothing else; every value is a parameter.
 
-Sums are added up by key first and told apart by what a key is about after that, so that the long lists are
-narrow. A time is made of whole months and days where it can be, and of quarters of an hour at its edges.
+What is asked of a key is worked out once a key, and the long lists are narrow. A time is made of whole months
+and days, and of quarters of an hour at its edges.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from ledger.core.questions import PRICE_STATUS, Question
-from ledger.core.questions_time import Asked, Range, cover, month_end
+from ledger.core.questions import PRICE_STATUS, Question, question_columns
+from ledger.core.questions_time import Asked, Part, Range, cover, month_end
 from pricing.instants import DAY_US
 
-_COLUMNS = {
-    "customer": ("f.customer_id",),
+_COLUMNS: dict[str, tuple[str, ...]] = {
     "plan": ("k.plan",),
     "status": ("k.cost_status", "k.price_status"),
     "provider": ("k.provider",),
@@ -25,7 +23,6 @@ _COLUMNS = {
     "currency": (),
     PRICE_STATUS: ("k.price_status",),
 }
-_GRAINS = ("month", "day", "15m")
 
 
 class Statement(NamedTuple):
@@ -38,24 +35,21 @@ class Statement(NamedTuple):
 def sums_statement(question: Question) -> Statement:
     """The one query for what is known now and what was known then."""
     values: dict[str, Any] = {}
-    facts = _facts(question, values)
-    groups = [_column(name) for name in question.by]
-    columns = [column for group in groups for column in group]
-    grouped = sql.SQL(", ").join([sql.SQL("period"), *columns, *_currencies()])
-    known = sql.SQL(
-        "sum(f.events)::text, sum(f.cost)::text, sum(f.price)::text, {quantity}, sum(f.events_then)::text,"
-        " sum(f.cost_then)::text, sum(f.price_then)::text, {quantity_then}"
-    ).format(
-        quantity=_quantity("quantity", by_meter=question.by_meter),
-        quantity_then=_quantity("quantity_then", by_meter=question.by_meter),
+    about = [*_about(question), ("cost_currency", "k.cost_currency"), ("price_currency", "k.price_currency")]
+    names = [name for name, _ in about]
+    group = sql.SQL(", ").join(
+        [sql.SQL("b.period"), *(_grouped(name) for name in [*question.group_columns, *names[-2:]])]
     )
-    joins = "join ledger.rollup_keys k on k.key = f.key"
     if question.by_meter:
-        joins = (
-            "join ledger.rollup_meter_keys m on m.key = f.key join ledger.rollup_keys k on k.key = m.sums_key"
-        )
-    text = sql.SQL("select {grouped}, {known} from ({facts}) f {joins} group by {grouped}").format(
-        grouped=grouped, known=known, facts=facts, joins=sql.SQL(joins)
+        about.append(("counted", "m.counted"))
+    text = sql.SQL(
+        "with k as materialized ({keys}) select {group}, {known} from ({facts}) b join k on k.key = b.key"
+        " group by {group}"
+    ).format(
+        keys=_keys(question, about, values, by_meter=question.by_meter),
+        group=group,
+        known=_known_measures(question),
+        facts=_facts(question, values, by_meter=question.by_meter),
     )
     return Statement(text, values)
 
@@ -63,22 +57,29 @@ def sums_statement(question: Question) -> Statement:
 def unpriced_statement(question: Question) -> Statement:
     """Its sums are those of the few keys that have a reason."""
     values: dict[str, Any] = {}
-    facts = _facts(
-        question,
-        values,
-        by_meter=True,
-        only="select key from ledger.rollup_meter_keys where num_nonnulls(cost_reason, price_reason) > 0",
-    )
-    columns = [column for name in question.by for column in _column(name)]
-    group = sql.SQL(", ").join([sql.SQL(str(number)) for number in (1, 2, 3, 4, 5)] + columns)
+    about = [
+        *_about(question),
+        ("k_provider", "k.provider"),
+        ("k_model", "k.model"),
+        ("k_meter", "m.meter"),
+        ("counted", "m.counted"),
+        ("cost_reason", "m.cost_reason"),
+        ("price_reason", "m.price_reason"),
+    ]
+    group = sql.SQL("").join(sql.SQL(", {}").format(_grouped(name)) for name in question.group_columns)
     text = sql.SQL(
-        "select side.name, k.provider, k.model, m.meter, side.reason, sum(f.events),"
-        " case when bool_and(m.counted) then sum(f.quantity)::text end{columns}"
-        " from ({facts}) f join ledger.rollup_meter_keys m on m.key = f.key"
-        " join ledger.rollup_keys k on k.key = m.sums_key"
-        " cross join lateral (values ('cost', m.cost_reason), ('price', m.price_reason)) side (name, reason)"
-        " where side.reason is not null group by {group}"
-    ).format(columns=sql.SQL("").join(sql.SQL(", {}").format(it) for it in columns), facts=facts, group=group)
+        "with k as materialized ({keys}) select side.name, k.k_provider, k.k_model, k.k_meter, side.reason,"
+        " sum(b.events), case when bool_and(k.counted) then sum(b.quantity)::text end{group}"
+        " from ({facts}) b join k on k.key = b.key"
+        " cross join lateral (values ('cost', k.cost_reason), ('price', k.price_reason)) side (name, reason)"
+        " where side.reason is not null group by 1, 2, 3, 4, 5{group}"
+    ).format(
+        keys=_keys(
+            question, about, values, by_meter=True, only="num_nonnulls(m.cost_reason, m.price_reason) > 0"
+        ),
+        group=group,
+        facts=_facts(question, values, by_meter=True),
+    )
     return Statement(text, values)
 
 
@@ -108,6 +109,118 @@ def costliest_statement(asked: Asked, top: int, customers: Sequence[str] = ()) -
     return Statement(text, values)
 
 
+def _about(question: Question) -> list[tuple[str, str | sql.Composable]]:
+    """The columns that tell keys apart, by name; the customer is no part of a key."""
+    return [
+        pair
+        for name in question.by
+        if name != "customer"
+        for pair in zip(question_columns(name), _columns(name), strict=True)
+    ]
+
+
+def _columns(name: str) -> Sequence[str | sql.Composable]:
+    """What a dimension is of a key: columns, else a declared dimension by its name."""
+    found = _COLUMNS.get(name)
+    return (sql.SQL("k.dimensions ->> {}").format(sql.Literal(name)),) if found is None else found
+
+
+def _grouped(column: str) -> sql.Composable:
+    return sql.SQL("b.customer_id") if column == "customer" else sql.Identifier("k", column)
+
+
+def _composed(expression: str | sql.Composable) -> sql.Composable:
+    return expression if isinstance(expression, sql.Composable) else sql.SQL(expression)
+
+
+def _keys(
+    question: Question,
+    about: Sequence[tuple[str, str | sql.Composable]],
+    values: dict[str, Any],
+    *,
+    by_meter: bool,
+    only: str = "true",
+) -> sql.Composed:
+    """The keys that the filters let through, each with what is asked of it worked out once."""
+    source = "ledger.rollup_keys k"
+    if by_meter:
+        source = "ledger.rollup_meter_keys m join ledger.rollup_keys k on k.key = m.sums_key"
+    conditions: list[sql.Composable] = [sql.SQL(only)]
+    for number, (name, wanted) in enumerate(question.filters):
+        if name == "customer":
+            continue
+        holder = f"filter_{number}"
+        values[holder] = list(wanted)
+        columns = _columns(name) or ("k.cost_currency", "k.price_currency")
+        either = [
+            sql.SQL("{} = any({})").format(_composed(column), sql.Placeholder(holder)) for column in columns
+        ]
+        conditions.append(sql.SQL("({})").format(sql.SQL(" or ").join(either)))
+    told = [
+        sql.SQL("{} as {}").format(_composed(expression), sql.Identifier(name)) for name, expression in about
+    ]
+    return sql.SQL("select {key}, {told} from {source} where {conditions}").format(
+        key=sql.SQL("m.key" if by_meter else "k.key"),
+        told=sql.SQL(", ").join(told),
+        source=sql.SQL(source),
+        conditions=sql.SQL(" and ").join(conditions),
+    )
+
+
+def _known_measures(question: Question) -> sql.Composed:
+    """Events, cost, price and quantity as known now, and the same as known then."""
+    now = "" if question.as_of is None else " filter (where b.now)"
+    parts = [_measures_of(question, now)]
+    if question.as_of is not None:
+        parts.append(_measures_of(question, " filter (where b.known_then)"))
+    return sql.SQL(", ").join(parts)
+
+
+def _measures_of(question: Question, kept: str) -> sql.Composed:
+    quantity = "null"
+    if question.by_meter:
+        quantity = f"case when bool_or(k.counted) then coalesce(sum(b.quantity){kept}, 0)::text end"
+    sums = [f"coalesce(sum(b.{name}){kept}, 0)::text" for name in ("events", "cost", "price")]
+    return sql.SQL(", ").join(sql.SQL(part) for part in (*sums, quantity))
+
+
+def _facts(question: Question, values: dict[str, Any], *, by_meter: bool) -> sql.Composed:
+    """The narrow sums of the time asked about, each with its period."""
+    customers: list[sql.Composable] = []
+    for number, (name, wanted) in enumerate(question.filters):
+        if name == "customer":
+            holder = f"customers_{number}"
+            values[holder] = list(wanted)
+            customers.append(sql.SQL("s.customer_id = any({})").format(sql.Placeholder(holder)))
+    name = "meter_sums" if by_meter else "sums"
+    branches = []
+    for number, (part, known) in enumerate(_branches(question, values)):
+        period: sql.Composable = sql.SQL("0")
+        if len(part.bounds) > 2:
+            holder = f"bounds_{number}"
+            values[holder] = list(part.bounds)
+            period = sql.SQL("width_bucket(s.bucket_us, {}::bigint[]) - 1").format(sql.Placeholder(holder))
+        times = sql.SQL(" or ").join(_within(part.ranges, number, values))
+        sign = "-" if part.sign < 0 else ""
+        measures = ("events", "quantity", "cost", "price") if by_meter else ("events", "cost", "price")
+        branches.append(
+            sql.SQL(
+                "select s.key, s.customer_id, {period} as period, {measures}, {now} as now,"
+                " {then} as known_then from {table} s where {keep}"
+            ).format(
+                period=period,
+                measures=sql.SQL(", ").join(
+                    sql.SQL(f"{sign}s.{measure} as {measure}") for measure in measures
+                ),
+                now=sql.SQL(known.now),
+                then=sql.SQL(known.then),
+                table=sql.Identifier("ledger", f"{name}_{part.grain}"),
+                keep=sql.SQL(" and ").join([sql.SQL("({})").format(times), *customers]),
+            )
+        )
+    return sql.SQL(" union all ").join(branches)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """When a branch's rows count: what is known now, and what was known then; SQL conditions."""
@@ -116,78 +229,26 @@ class _Known:
     then: str = "false"
 
 
-def _facts(
-    question: Question, values: dict[str, Any], *, by_meter: bool = False, only: str | None = None
-) -> sql.Composed:
-    """Narrow sums by key, and by period and customer where these are asked for."""
-    by_meter = by_meter or question.by_meter
-    keep = _conditions(question, values, by_meter=by_meter)
-    if only is not None:
-        keep.append(sql.SQL("s.key in ({})").format(sql.SQL(only)))
-    period = sql.SQL("0")
-    if len(question.asked.bounds) > 2:
-        values["bounds"] = list(question.asked.bounds)
-        period = sql.SQL("width_bucket(s.bucket_us, %(bounds)s::bigint[]) - 1")
-    customer = sql.SQL("s.customer_id") if "customer" in question.by else sql.SQL("null")
-    name = "meter_sums" if by_meter else "sums"
-    branches = []
-    for number, (grain, ranges, known) in enumerate(_branches(question, values)):
-        times = sql.SQL(" or ").join(_within(ranges, number, values))
-        branches.append(
-            sql.SQL(
-                "select s.key, {period} as period, {customer} as customer_id, s.events,"
-                " {quantity} as quantity, s.cost, s.price, {now} as now, {known_then} as known_then"
-                " from {table} s where {keep}"
-            ).format(
-                period=period,
-                customer=customer,
-                quantity=sql.SQL("s.quantity" if by_meter else "0::numeric"),
-                now=sql.SQL(known.now),
-                known_then=sql.SQL(known.then),
-                table=sql.Identifier("ledger", f"{name}_{grain}"),
-                keep=sql.SQL(" and ").join([sql.SQL("({})").format(times), *keep]),
-            )
-        )
-    measures = sql.SQL(", ").join(_measure(name, question.as_of) for name in _MEASURES)
-    return sql.SQL(
-        "select key, period, customer_id, {measures} from ({branches}) b group by key, period, customer_id"
-    ).format(measures=measures, branches=sql.SQL(" union all ").join(branches))
-
-
-_MEASURES = ("events", "quantity", "cost", "price")
-
-
-def _measure(name: str, as_of: date | None) -> sql.Composed:
-    column, then = sql.Identifier(name), sql.Identifier(f"{name}_then")
-    if as_of is None:
-        return sql.SQL("sum({column}) as {column}, 0 as {then}").format(column=column, then=then)
-    return sql.SQL(
-        "coalesce(sum({column}) filter (where now), 0) as {column},"
-        " coalesce(sum({column}) filter (where known_then), 0) as {then}"
-    ).format(column=column, then=then)
-
-
-def _branches(question: Question, values: dict[str, Any]) -> list[tuple[str, Sequence[Range], _Known]]:
-    """Which sums are read for which ranges. A month's sums tell the month in which they were posted, so what
-    was known in the middle of a month takes the days of that month.
+def _branches(question: Question, values: dict[str, Any]) -> list[tuple[Part, _Known]]:
+    """Which sums are read. A month's sums tell the month in which they were posted, so what was known in the
+    middle of a month takes the days of that month.
     """
-    made = cover(question.asked.bounds)
+    parts = cover(question.asked)
     if question.as_of is None:
-        found = list(zip(_GRAINS, (made.months, made.days, made.quarters), strict=True))
-        return [(grain, ranges, _Known()) for grain, ranges in found if ranges]
-    values["as_of"] = question.as_of
-    fine = _Known(then="s.posted_day <= %(as_of)s")
-    branches: list[tuple[str, Sequence[Range], _Known]] = []
-    if made.months:
-        values["as_of_month"] = question.as_of.replace(day=1)
-        if question.as_of == month_end(question.as_of):
-            branches.append(("month", made.months, _Known(then="s.posted_day <= %(as_of_month)s")))
+        return [(part, _Known()) for part in parts]
+    first = question.as_of.replace(day=1)
+    values["as_of"], values["as_of_month"] = question.as_of, first
+    found = []
+    for part in parts:
+        if part.grain != "month":
+            found.append((part, _Known(then="s.posted_day <= %(as_of)s")))
+        elif question.as_of == month_end(question.as_of):
+            found.append((part, _Known(then="s.posted_day <= %(as_of_month)s")))
         else:
-            branches.append(("month", made.months, _Known(then="s.posted_day < %(as_of_month)s")))
-            part = "s.posted_day between %(as_of_month)s and %(as_of)s"
-            branches.append(("day", made.months, _Known(now="false", then=part)))
-    found = [("day", made.days), ("15m", made.quarters)]
-    return branches + [(grain, ranges, fine) for grain, ranges in found if ranges]
+            found.append((part, _Known(then="s.posted_day < %(as_of_month)s")))
+            within = "s.posted_day between %(as_of_month)s and %(as_of)s"
+            found.append((replace(part, grain="day"), _Known(now="false", then=within)))
+    return found
 
 
 def _within(ranges: Sequence[Range], branch: int, values: dict[str, Any]) -> list[sql.Composed]:
@@ -199,52 +260,3 @@ def _within(ranges: Sequence[Range], branch: int, values: dict[str, Any]) -> lis
             sql.SQL("s.bucket_us >= {} and s.bucket_us < {}").format(*map(sql.Placeholder, names))
         )
     return conditions
-
-
-def _conditions(question: Question, values: dict[str, Any], *, by_meter: bool) -> list[sql.Composed]:
-    keep = []
-    about = []
-    for number, (name, wanted) in enumerate(question.filters):
-        holder = f"filter_{number}"
-        values[holder] = list(wanted)
-        if name == "customer":
-            keep.append(sql.SQL("s.customer_id = any({})").format(sql.Placeholder(holder)))
-            continue
-        columns = _column(name) or _currencies()
-        about.append(
-            sql.SQL("({})").format(
-                sql.SQL(" or ").join(
-                    sql.SQL("{} = any({})").format(column, sql.Placeholder(holder)) for column in columns
-                )
-            )
-        )
-    if about:
-        source = "select k.key from ledger.rollup_keys k where {}"
-        if by_meter:
-            source = (
-                "select m.key from ledger.rollup_meter_keys m join ledger.rollup_keys k on k.key = m.sums_key"
-                " where {}"
-            )
-        keys = sql.SQL(source).format(sql.SQL(" and ").join(about))
-        keep.append(sql.SQL("s.key in ({})").format(keys))
-    return keep
-
-
-def _column(name: str) -> list[sql.Composable]:
-    """What a dimension is in the roll-ups: columns, else a declared dimension by its name."""
-    columns = _COLUMNS.get(name)
-    if columns is not None:
-        return [sql.SQL(column) for column in columns]
-    return [sql.SQL("k.dimensions ->> {}").format(sql.Literal(name))]
-
-
-def _currencies() -> list[sql.Composable]:
-    return [sql.SQL("k.cost_currency"), sql.SQL("k.price_currency")]
-
-
-def _quantity(name: str, *, by_meter: bool) -> sql.Composable:
-    if not by_meter:
-        return sql.SQL("null")
-    return sql.SQL(
-        "case when bool_or(m.counted) then coalesce(sum(f.{}) filter (where m.counted), 0)::text end"
-    ).format(sql.Identifier(name))

@@ -62,7 +62,12 @@ class Question:
 
     @property
     def group_columns(self) -> tuple[str, ...]:
-        return tuple(column for name in self.by for column in COLUMNS.get(name, (name,)))
+        return tuple(column for name in self.by for column in question_columns(name))
+
+
+def question_columns(name: str) -> tuple[str, ...]:
+    """The columns of the answer to a question by this name."""
+    return COLUMNS.get(name, (name,))
 
 
 class Sums(NamedTuple):
@@ -221,14 +226,10 @@ def unpriced_table(question: Question, found: Sequence[Unpriced]) -> Table:
     return Table(names, rows, _asked_facts(question))
 
 
-def check_by(by: Sequence[str], declared: Sequence[str]) -> None:
-    """Raises QuestionError: a dimension that no roll-up has."""
-    for name in by:
-        if name not in COLUMNS and name not in declared:
-            known = ", ".join((*COLUMNS, *sorted(declared)))
-            raise QuestionError(
-                f"dimension {name}: not declared by any version in the ledger; known: {known}"
-            )
+def unknown_dimension(name: str, declared: Sequence[str]) -> QuestionError:
+    """What is asked by a name that is no dimension is told."""
+    known = ", ".join((*COLUMNS, *sorted(declared)))
+    return QuestionError(f"dimension {name}: not declared by any version in the ledger; known: {known}")
 
 
 def _apart(row: Summed, price_status: str) -> str | None:

@@ -3,6 +3,7 @@
 Instants are microseconds UTC; ranges are [start, end).
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -16,9 +17,11 @@ from pricing.instants import DAY_US, calendar_month
 Every = Literal["all", "hour", "day", "week", "month"]
 EVERY: tuple[Every, ...] = ("all", "hour", "day", "week", "month")
 
+Grain = Literal["15m", "day", "month"]
 Range = tuple[int, int]
 
 PERIODS_MAX = 10_000
+_RANGES_MAX = 400  # of a statement
 
 _SECOND_US = 1_000_000
 _HOUR_US = 3600 * _SECOND_US
@@ -32,12 +35,16 @@ class QuestionError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Cover:
-    """Ranges that together are the time asked about: whole UTC months, whole UTC days, quarters of hours."""
+class Part:
+    """Sums of one grain that are added to (`sign` 1) or taken off (-1) the periods that `bounds` tell.
 
-    months: tuple[Range, ...]
-    days: tuple[Range, ...]
-    quarters: tuple[Range, ...]
+    A sum whose time begins at t is in the period i with bounds[i] <= t < bounds[i + 1].
+    """
+
+    grain: Grain
+    sign: Literal[1, -1]
+    ranges: tuple[Range, ...]
+    bounds: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +92,25 @@ def asked(from_us: int, to_us: int, every: Every, zone: ZoneTable) -> Asked:
     return Asked(tuple(bounds), zone, every)
 
 
-def cover(bounds: Sequence[int]) -> Cover:
-    """What the periods between these instants are made of: the coarsest sums that lie within one each."""
-    months: list[Range] = []
-    days: list[Range] = []
-    quarters: list[Range] = []
-    for start, end in pairwise(bounds):
-        inner = _whole_days(start, end)
-        if inner is None:
-            _join(quarters, start, end)
-            continue
-        first_day, end_day = inner
-        _join(quarters, start, first_day)
-        whole = _whole_months(first_day, end_day)
-        if whole is None:
-            _join(days, first_day, end_day)
-        else:
-            _join(days, first_day, whole[0])
-            _join(months, *whole)
-            _join(days, whole[1], end_day)
-        _join(quarters, end_day, end)
-    return Cover(_merged(months), _merged(days), _merged(quarters))
+def cover(time: Asked) -> tuple[Part, ...]:
+    """What the periods are made of, so that few sums are read.
+
+    Bounds are rounded to the nearest UTC day (and those to the nearest month), whose sums are whole. What
+    lies between a bound and the rounded one is added to the one period and taken off the other, from finer
+    sums. A month in Berlin is so the UTC month, an hour more at its start and an hour less at its end.
+    """
+    exact = time.bounds
+    direct = _whole("15m", exact)
+    if time.every == "hour":
+        return direct
+    days = tuple(_nearest_day(bound) for bound in exact)
+    edges = _differences("15m", exact, days)
+    if sum(len(part.ranges) for part in edges) > _RANGES_MAX:
+        return direct
+    if time.every in {"day", "week"}:
+        return (*_whole("day", days), *edges)
+    months = tuple(_nearest_month(day) for day in days)
+    return (*_whole("month", months), *_differences("day", days, months), *edges)
 
 
 def day_start(day: date, zone: ZoneTable) -> int:
@@ -163,28 +168,43 @@ def _next_hour(at_us: int, zone: ZoneTable) -> int:
     return following
 
 
-def _whole_days(start: int, end: int) -> Range | None:
-    first, last = -(-start // DAY_US) * DAY_US, end // DAY_US * DAY_US
-    return (first, last) if first < last else None
+def _nearest_day(at_us: int) -> int:
+    return (at_us + DAY_US // 2 - 1) // DAY_US * DAY_US
 
 
-def _whole_months(first_day: int, end_day: int) -> Range | None:
-    month_start, month_next = calendar_month(first_day)
-    first = first_day if month_start == first_day else month_next
-    last, _ = calendar_month(end_day)
-    return (first, last) if first < last else None
+def _nearest_month(day_us: int) -> int:
+    start, following = calendar_month(day_us)
+    return start if day_us - start <= following - day_us else following
+
+
+def _whole(grain: Grain, bounds: tuple[int, ...]) -> tuple[Part, ...]:
+    """All of the periods between these bounds."""
+    return (Part(grain, 1, ((bounds[0], bounds[-1]),), bounds),) if bounds[0] < bounds[-1] else ()
+
+
+def _differences(grain: Grain, fine: tuple[int, ...], coarse: tuple[int, ...]) -> tuple[Part, ...]:
+    """What turns the periods between coarse bounds into those between fine ones."""
+    more: list[Range] = []
+    less: list[Range] = []
+    for start, end in pairwise(sorted({*fine, *coarse})):
+        right, told = _period_at(start, fine), _period_at(start, coarse)
+        if right == told:
+            continue
+        if right is not None:
+            _join(more, start, end)
+        if told is not None:
+            _join(less, start, end)
+    parts = Part(grain, 1, tuple(more), fine), Part(grain, -1, tuple(less), coarse)
+    return tuple(part for part in parts if part.ranges)
+
+
+def _period_at(at_us: int, bounds: Sequence[int]) -> int | None:
+    period = bisect_right(bounds, at_us) - 1
+    return period if 0 <= period < len(bounds) - 1 else None
 
 
 def _join(ranges: list[Range], start: int, end: int) -> None:
-    if start < end:
+    if ranges and ranges[-1][1] == start:
+        ranges[-1] = ranges[-1][0], end
+    else:
         ranges.append((start, end))
-
-
-def _merged(ranges: Sequence[Range]) -> tuple[Range, ...]:
-    merged: list[Range] = []
-    for start, end in ranges:
-        if merged and merged[-1][1] == start:
-            merged[-1] = merged[-1][0], end
-        else:
-            merged.append((start, end))
-    return tuple(merged)

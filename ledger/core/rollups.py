@@ -57,15 +57,10 @@ class MeterKey(NamedTuple):
     price_reason: str | None
 
 
-class Place(NamedTuple):
-    """Whose sums, of which quarter of an hour (microseconds UTC of event time), known since which day; the
-    digest of their key.
-    """
-
-    customer_id: str
-    bucket_us: int
-    posted_day: date
-    key: bytes
+Place = tuple[str, int, date, bytes]
+"""Whose sums, of which quarter of an hour (microseconds UTC of event time), known since which day; the digest
+of their key. A plain tuple, as all that is made for each record.
+"""
 
 
 class Amounts:
@@ -96,10 +91,11 @@ def default_dimensions(event: Mapping[str, Any], _version: int) -> Dimensions:
 class Rollups:
     """Sums of the records added so far."""
 
-    __slots__ = ("_dimensions_of", "keys", "meter_keys", "meters", "queries", "sums")
+    __slots__ = ("_digests", "_dimensions_of", "keys", "meter_keys", "meters", "queries", "sums")
 
     def __init__(self, dimensions_of: DimensionsOf = default_dimensions) -> None:
         self._dimensions_of = dimensions_of
+        self._digests: dict[tuple[Any, ...], bytes] = {}  # of both kinds of key: their lengths differ
         self.keys: dict[SumsKey, bytes] = {}
         self.meter_keys: dict[MeterKey, bytes] = {}
         self.sums: dict[Place, Amounts] = {}
@@ -115,8 +111,7 @@ class Rollups:
         Raises:
             BadRowError: an amount or a quantity is no plain decimal; nothing was added.
         """
-        event = record["event"]
-        key = SumsKey(
+        told = (
             row.plan,
             row.cost_status,
             row.price_status,
@@ -126,50 +121,58 @@ class Rollups:
             row.price_currency,
             row.service_start_us,
             row.posting_start_us,
-            self._dimensions_of(event, row.book_version),
+            self._dimensions_of(record["event"], row.book_version),
         )
         try:
             cost, price = _number(row.cost), _number(row.price)
             meters = _meters(record["rating"])
         except ValueError as error:
             raise BadRowError(f"rating: {error}") from None
-        bucket_us = row.event_time_us - row.event_time_us % BUCKET_US
-        where = row.customer_id, bucket_us, row.posted_day
+        customer_id, posted_day, time_us = row.customer_id, row.posted_day, row.event_time_us
+        bucket_us = time_us - time_us % BUCKET_US
         events = -1 if row.leg == REVERSAL else 1
-        digest = self._key(key)
-        _plus(self.sums, Place(*where, digest), events, (0, cost, price))
+        key = self._digests.get(told) or self._new_key(SumsKey(*told))
+        _plus(self.sums, (customer_id, bucket_us, posted_day, key), events, (0, cost, price))
         for meter, reasons, part in meters:
-            place = Place(*where, self._meter_key(MeterKey(digest, meter, *reasons)))
-            _plus(self.meters, place, events, part)
+            meter_told = key, meter, *reasons
+            meter_key = self._digests.get(meter_told) or self._new_meter_key(MeterKey(*meter_told))
+            _plus(self.meters, (customer_id, bucket_us, posted_day, meter_key), events, part)
         if row.query_id:
             self._add_query(row, events, cost, price)
 
-    def _key(self, key: SumsKey) -> bytes:
-        found = self.keys.get(key)
-        if found is None:
-            found = self.keys[key] = _digest([*key[:-1], dict(key.dimensions)])
+    def _new_key(self, key: SumsKey) -> bytes:
+        found = self._digests[key] = self.keys[key] = _digest([*key[:-1], dict(key.dimensions)])
         return found
 
-    def _meter_key(self, key: MeterKey) -> bytes:
-        found = self.meter_keys.get(key)
-        if found is None:
-            found = self.meter_keys[key] = _digest([key.sums_key.hex(), *key[1:]])
+    def _new_meter_key(self, key: MeterKey) -> bytes:
+        found = self._digests[key] = self.meter_keys[key] = _digest([key.sums_key.hex(), *key[1:]])
         return found
 
     def _add_query(self, row: RatedRow, calls: int, cost: int, price: int) -> None:
         counted_in = row.cost_currency or row.price_currency or ""
-        for currency in {counted_in, row.price_currency or counted_in}:
-            place = row.customer_id, row.query_id or "", currency
-            sums = self.queries.get(place)
-            if sums is None:
-                sums = self.queries[place] = QuerySums(row)
-            sums.calls += calls if currency == counted_in else 0
-            sums.cost += cost if currency == row.cost_currency else 0
-            sums.price += price if currency == row.price_currency else 0
-            sums.first_us = min(sums.first_us, row.event_time_us)
-            sums.last_us = max(sums.last_us, row.event_time_us)
-            sums.first_seq = min(sums.first_seq, row.customer_seq)
-            sums.last_seq = max(sums.last_seq, row.customer_seq)
+        charged_in = row.price_currency or counted_in
+        self._add_part(row, counted_in, (calls, cost, price if charged_in == counted_in else 0))
+        if charged_in != counted_in:
+            self._add_part(row, charged_in, (0, 0, price))
+
+    def _add_part(self, row: RatedRow, currency: str, part: tuple[int, int, int]) -> None:
+        place = row.customer_id, row.query_id or "", currency
+        sums = self.queries.get(place)
+        if sums is None:
+            sums = self.queries[place] = QuerySums(row)
+        calls, cost, price = part
+        sums.calls += calls
+        sums.cost += cost
+        sums.price += price
+        time_us, number = row.event_time_us, row.customer_seq
+        if time_us < sums.first_us:
+            sums.first_us = time_us
+        elif time_us > sums.last_us:
+            sums.last_us = time_us
+        if number < sums.first_seq:
+            sums.first_seq = number
+        elif number > sums.last_seq:
+            sums.last_seq = number
 
 
 _Reasons = tuple[str | None, str | None]  # of cost, of price
@@ -180,33 +183,34 @@ def _meters(rating: Mapping[str, Any]) -> list[tuple[str, _Reasons, _Part]]:
     """Each meter's sums in a record: the cost side tells its quantity, else the price side."""
     found: dict[str, list[Any]] = {}  # cost quantity, price quantity, cost, price, reasons of cost and price
     for line in rating["lines"]:
-        meter, side = line["meter"], line["side"] == "price"
+        meter = line["meter"]
+        side = 0 if line["side"] == "cost" else 1
         parts = found.get(meter)
         if parts is None:
             parts = found[meter] = [None, None, 0, 0, None, None]
         if meter not in NO_QUANTITY:
             parts[side] = (parts[side] or 0) + _number(line["quantity"])
-        parts[2 + side] += _number(line["amount"])
-        if line["status"] == _UNPRICED and parts[4 + side] is None:
+        amount = line["amount"]
+        if amount is not None:
+            parts[2 + side] += _number(amount)
+        elif line["status"] == _UNPRICED and parts[4 + side] is None:
             parts[4 + side] = line["explain"]
-    silent = _without_lines(rating)
-    if any(silent):
-        found[NO_METER] = [None, None, 0, 0, *silent]
-    made = []
-    for meter, (counted, charged, cost, price, cost_reason, price_reason) in found.items():
-        quantity = charged or 0 if counted is None else counted
-        made.append((meter, (cost_reason, price_reason), (quantity, cost, price)))
-    return made
+    if rating["cost"]["status"] == _UNPRICED or rating["price"]["status"] == _UNPRICED:
+        silent = _without_lines(rating)
+        if any(silent):
+            found[NO_METER] = [None, None, 0, 0, *silent]
+    return [
+        (meter, (reason, other), ((charged or 0) if counted is None else counted, cost, price))
+        for meter, (counted, charged, cost, price, reason, other) in found.items()
+    ]
 
 
 def _without_lines(rating: Mapping[str, Any]) -> _Reasons:
     """Why a side that is unpriced has no line, for each side; None where it has one."""
-    unpriced = [side for side in ("cost", "price") if rating[side]["status"] == _UNPRICED]
-    if not unpriced:
-        return None, None
     told = {line["side"] for line in rating["lines"]}
     cost, price = (
-        NOTHING_REPORTED if side in unpriced and side not in told else None for side in ("cost", "price")
+        NOTHING_REPORTED if rating[side]["status"] == _UNPRICED and side not in told else None
+        for side in ("cost", "price")
     )
     return cost, price
 

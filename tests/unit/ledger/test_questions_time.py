@@ -1,11 +1,22 @@
 """Local periods and the sums that they are made of: days of 23, 24 and 25 hours, by hand."""
 
+from bisect import bisect_right
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 
 from cli.ask import asked_of, zone_of
-from ledger.core.questions_time import Asked, QuestionError, asked, cover, local_text
+from ledger.core.questions_time import (
+    EVERY,
+    Asked,
+    Every,
+    Part,
+    QuestionError,
+    asked,
+    cover,
+    local_text,
+)
 from rate_book.instants import parse_instant
 
 HOUR = 3_600_000_000
@@ -53,29 +64,51 @@ def test_a_date_that_a_zone_left_out_is_no_period() -> None:
     assert hours(time) == [24, 24]
 
 
-def test_a_month_in_utc_is_one_sum_and_a_local_one_has_edges() -> None:
-    whole = cover(asked_of("2026-11-01", "2026-12-01", "UTC").bounds)
-    assert whole.months == ((at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z")),)
-    assert whole.days == whole.quarters == ()
-    local = cover(asked_of("2026-11-01", "2026-12-01", "Europe/Berlin").bounds)
-    # From 2026-10-31T23:00Z to 2026-11-30T23:00Z: an hour, 29 days, 23 hours; no whole month.
-    assert local.months == ()
-    assert local.days == ((at("2026-11-01T00:00:00Z"), at("2026-11-30T00:00:00Z")),)
-    assert local.quarters == (
-        (at("2026-10-31T23:00:00Z"), at("2026-11-01T00:00:00Z")),
-        (at("2026-11-30T00:00:00Z"), at("2026-11-30T23:00:00Z")),
+def test_a_month_in_utc_is_one_sum_and_a_local_one_that_sum_and_two_hours() -> None:
+    november = at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z")
+    utc = asked_of("2026-11-01", "2026-12-01", "UTC")
+    assert cover(utc) == (Part("month", 1, (november,), november),)
+    # In Berlin from 2026-10-31T23:00Z to 2026-11-30T23:00Z: an hour more, an hour less.
+    berlin = asked_of("2026-11-01", "2026-12-01", "Europe/Berlin")
+    assert cover(berlin) == (
+        Part("month", 1, (november,), november),
+        Part("15m", 1, ((at("2026-10-31T23:00:00Z"), november[0]),), berlin.bounds),
+        Part("15m", -1, ((at("2026-11-30T23:00:00Z"), november[1]),), november),
     )
 
 
-@pytest.mark.parametrize("every", ["all", "hour", "day", "week", "month"])
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Los_Angeles", "Asia/Kathmandu"])
-def test_what_a_time_is_made_of_is_the_time_once(every: str, zone: str) -> None:
-    time = asked_of("2026-02-10", "2026-04-20", zone, every)  # type: ignore[arg-type]  # one of EVERY
-    made = cover(time.bounds)
-    ranges = sorted((*made.months, *made.days, *made.quarters))
-    assert ranges[0][0] == time.start_us
-    assert ranges[-1][1] == time.end_us
-    assert all(end == start for (_, end), (start, _) in pairwise(ranges))
+QUARTER = HOUR // 4
+
+
+def periods_of(at_us: int, time: Asked) -> Counter[int]:
+    """How often the sums of a quarter of an hour count in each period."""
+    counted: Counter[int] = Counter()
+    for part in cover(time):
+        if any(start <= at_us < end for start, end in part.ranges):
+            counted[bisect_right(part.bounds, at_us) - 1] += part.sign
+    return Counter({period: times for period, times in counted.items() if times})
+
+
+@pytest.mark.parametrize("every", EVERY)
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Berlin", "America/Los_Angeles", "Asia/Kathmandu", "Pacific/Apia"]
+)
+@pytest.mark.parametrize(
+    ("from_text", "to_text"),
+    [
+        ("2026-02-26", "2026-04-02"),
+        ("2026-03-28T10:15:00Z", "2026-03-30T14:00:00Z"),
+        ("2026-03-28T10:15:00Z", "2026-03-28T10:30:00Z"),
+    ],
+)
+def test_each_quarter_of_an_hour_counts_once_and_in_its_period(
+    every: Every, zone: str, from_text: str, to_text: str
+) -> None:
+    time = asked_of(from_text, to_text, zone, every)
+    for at_us in range(at("2026-02-20T00:00:00Z"), at("2026-04-05T00:00:00Z"), QUARTER):
+        within = time.start_us <= at_us < time.end_us
+        expected = {bisect_right(time.bounds, at_us) - 1: 1} if within else {}
+        assert periods_of(at_us, time) == expected, (at_us, time.label(0))
 
 
 def test_a_time_that_is_none_is_refused_by_name() -> None:

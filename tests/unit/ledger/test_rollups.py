@@ -33,7 +33,7 @@ def test_events_of_one_quarter_of_an_hour_are_one_sum() -> None:
         made.rated(event(at="2026-11-18T12:14:59.999999Z"), usd("0.002"), usd("0.01"), LINES),
         made.rated(event(at="2026-11-18T12:15:00Z"), usd("0.002"), usd("0.01"), LINES),
     )
-    found = sorted((place.bucket_us, it.events, it.cost, it.price) for place, it in rollups.sums.items())
+    found = sorted((place[1], it.events, it.cost, it.price) for place, it in rollups.sums.items())
     first = 1_795_003_200_000_000  # 2026-11-18T12:00:00Z
     assert found == [
         (first, 2, 4 * 10**15, 2 * 10**16),
@@ -44,7 +44,7 @@ def test_events_of_one_quarter_of_an_hour_are_one_sum() -> None:
 def test_a_meter_counts_once_although_both_sides_have_it_and_a_pseudo_meter_is_an_amount() -> None:
     rollups = summed(Made().rated(event(), usd("0.002"), usd("0.01"), LINES))
     names = {digest: key.meter for key, digest in rollups.meter_keys.items()}
-    found = {names[place.key]: (it.quantity, it.cost, it.price) for place, it in rollups.meters.items()}
+    found = {names[place[3]]: (it.quantity, it.cost, it.price) for place, it in rollups.meters.items()}
     assert found == {
         "input_tokens": (1000 * E18, 2 * 10**15, 3 * 10**15),
         "minimum_charge": (0, 0, 7 * 10**15),
