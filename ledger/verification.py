@@ -126,6 +126,7 @@ def _verify_topics(  # noqa: PLR0917  # where to read, what of, and what it adds
     cut = _make_cut(logs, wanted, findings, wait_s)
     tools = Tools(
         recompute=books.recompute,
+        reverse=books.reverse,
         dimensions_of=dimension_values,
         decode_event=decode_event,
         partition_of=lambda customer: partition_of(customer.encode(), count),

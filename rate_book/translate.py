@@ -100,6 +100,11 @@ def rate_again(event: Mapping[str, Any], recorded: Mapping[str, Any], book: Comp
     Raises:
         pricing.errors.UsageError: the event cannot be rated at all.
     """
+    return with_closed(rate_call_again(event, recorded, book), recorded, book)
+
+
+def rate_call_again(event: Mapping[str, Any], recorded: Mapping[str, Any], book: CompiledBook) -> Rating:
+    """The same without what it closed."""
     told = [pool_of_record(pool) for pool in recorded["pools_before"]]
     before: dict[tuple[str, int], tuple[int, int]] = {}
     for state in told:  # the first: a period that is closed may be the call's own
@@ -108,12 +113,16 @@ def rate_again(event: Mapping[str, Any], recorded: Mapping[str, Any], book: Comp
     def pools(pool: str, start_us: int) -> tuple[int, int]:
         return before.get((pool, start_us)) or no_pools(pool, start_us)
 
-    rating = rate(book, call_of_event(event, book.attributes), pools)
-    closed = told[len(rating.pools_before) :]
-    if not closed or recorded["leg"] != "replacement":
+    return rate(book, call_of_event(event, book.attributes), pools)
+
+
+def with_closed(rating: Rating, recorded: Mapping[str, Any], book: CompiledBook) -> Rating:
+    """The rating with the periods that the Rating record `recorded` closed after it: see `rate_again`."""
+    told = recorded["pools_before"][len(rating.pools_before) :]
+    if not told or recorded["leg"] != "replacement":
         return rating
     try:
-        return closing(rating, closed, pool_prices(book))
+        return closing(rating, [pool_of_record(pool) for pool in told], pool_prices(book))
     except ValueError:
         return rating  # a period that this version does not price cannot have been closed with it
 

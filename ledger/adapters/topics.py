@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from ledger.adapters.stored_state import stored_state
 from ledger.core.findings import Reporter
 from ledger.core.frames import Part, assemble
 from ledger.core.model import InputRecord, RatedRecord, RejectedRecord
-from ledger.core.pools import PeriodKey, period_key
 from ledger.core.state import StoredState
 from runtime.kafka.admin import admin_client
 from runtime.kafka.clients import client_config
@@ -115,35 +115,13 @@ class Topics:
             yield RejectedRecord(record.offset, rejected, rejected["topic"] == topics.USAGE_EVENTS)
 
     def state(self, partition: int, start: int, end: int) -> StoredState:
-        """The newest record of each customer and period, and the head. Memory: one entry each."""
+        """The newest record of each key. Memory: one entry each."""
         newest: dict[bytes, bytes | None] = {}
         for record in self._reader(topics.RATER_STATE).read(
             self._prefix + topics.RATER_STATE, partition, start, end
         ):
             newest[record.key or b""] = record.value
-        head: Mapping[str, Any] | None = None
-        customers: dict[str, Mapping[str, Any]] = {}
-        periods: dict[PeriodKey, Mapping[str, Any]] = {}
-        broken: list[str] = []
-        for key, value in newest.items():
-            if value is None:
-                continue
-            try:
-                if key == b"h":
-                    head = decode("PartitionHead", value)
-                elif key.startswith(b"c/"):
-                    customers[key[2:].decode()] = decode("CustomerState", value)
-                elif key.startswith(b"p/"):
-                    period = decode("PeriodState", value)
-                    name = period["customer_id"], period["pool"], period["start_us"]
-                    if key != period_key(name):
-                        broken.append(f"key {key!r} holds the period of {name}")
-                    periods[name] = period
-                elif not key.startswith(b"r/"):
-                    broken.append(f"key {key!r} is of no known kind")
-            except (WireError, UnicodeDecodeError) as error:
-                broken.append(f"key {key!r}: {error}")
-        return StoredState(head, customers, tuple(broken), periods)
+        return stored_state(newest)
 
     def inputs(self, partition: int, first: int, end: int) -> "EventWindow":
         return EventWindow(self, partition, first, end)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ledger.core.findings import Reporter
 from ledger.core.model import RatedRecord, frame_where
-from ledger.core.pools import PoolAt
+from ledger.core.recomputed import Recomputed
 
 BUCKET_US = 15 * 60 * 1_000_000
 _DIGITS = 18
@@ -18,17 +18,6 @@ RowKey = tuple[int, int, int, str | None, str | None, tuple[str | None, ...]]
 
 class NotRecomputable(Exception):
     """A rating cannot be computed again; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recomputed:
-    """A rating computed again, the leaves that were priced (meter, quantity times 10**18), and where its
-    pools stand after it, by pool and start of the period.
-    """
-
-    rating: Mapping[str, Any]
-    leaves: Sequence[tuple[str, int]]
-    pools_after: Mapping[tuple[str, int], PoolAt] = field(default_factory=dict)
 
 
 Recompute = Callable[[RatedRecord], Recomputed]
@@ -49,9 +38,10 @@ class Row:
     def add(self, rating: Mapping[str, Any], leaves: Sequence[tuple[str, int]]) -> None:
         self.cost = _plus(self.cost, rating["cost"]["amount"])
         self.price = _plus(self.price, rating["price"]["amount"])
-        self.events += 1
-        self.unpriced_cost_events += rating["cost"]["status"] in _UNPRICED
-        self.unpriced_price_events += rating["price"]["status"] in _UNPRICED
+        events = -1 if rating["leg"] == "reversal" else 1
+        self.events += events
+        self.unpriced_cost_events += events * (rating["cost"]["status"] in _UNPRICED)
+        self.unpriced_price_events += events * (rating["price"]["status"] in _UNPRICED)
         for meter, quantity in leaves:
             self.quantities[meter] += quantity
 

@@ -1,37 +1,17 @@
 """Each customer's pools: a chain from record to record, told by frames, kept in rater.state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+from ledger.core.amounts import atto, plain
 from ledger.core.findings import Reporter
 from ledger.core.model import RatedRecord, frame_where
+from ledger.core.periods import PeriodKey, PoolAt, period_key, pool_at
+from ledger.core.recomputed import Recomputed
+from ledger.core.runs import RunKey, Runs
 
-PeriodKey = tuple[str, str, int]
-"""Customer, pool, start of the period in microseconds UTC."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolAt:
-    """Where a customer's pool stands in a period: plain decimals as they are told."""
-
-    quantity: str
-    amount: str
-    currency: str
-
-    def __str__(self) -> str:
-        return f"quantity {self.quantity}, amount {self.amount} {self.currency}"
-
-
-def pool_at(told: Mapping[str, Any]) -> PoolAt:
-    """Of a record, a frame or rater.state: they name these fields alike."""
-    return PoolAt(told["quantity"], told["amount"], told["currency"])
-
-
-def period_key(key: PeriodKey) -> bytes:
-    """The key in rater.state: the length tells where the customer ends."""
-    customer, pool, start_us = key
-    return f"p/{len(customer.encode())}/{customer}/{pool}/{start_us}".encode()
+__all__ = ["PeriodKey", "PoolAt", "PoolChains", "period_key", "pool_at"]
 
 
 class PoolChains:
@@ -43,12 +23,19 @@ class PoolChains:
     Args:
         report: takes the findings.
         stored: the periods of rater.state, each compared with the frames up to the one that it names.
+        runs: the periods of open re-rates in rater.state.
         from_start: whether nothing of the log is gone, so that every pool begins at 0.
     """
 
     def __init__(
-        self, report: Reporter, stored: Mapping[PeriodKey, Mapping[str, Any]], *, from_start: bool
+        self,
+        report: Reporter,
+        stored: Mapping[PeriodKey, Mapping[str, Any]],
+        runs: Mapping[RunKey, Mapping[str, Any]] = MappingProxyType({}),
+        *,
+        from_start: bool,
     ) -> None:
+        self._runs = Runs(report, runs, from_start=from_start)
         self._report = report
         self._from_start = from_start
         self._stored = stored
@@ -66,16 +53,66 @@ class PoolChains:
         for before in record.rating["pools_before"]:
             pool = before["pool"], before["period"]["start_us"]
             key = (customer, *pool)
-            told, known = pool_at(before), self._known(key, before["currency"])
-            if known is not None and known != told:
+            self._continues(record, key, pool_at(before))
+            self._at[key] = None if after is None else after.get(pool)
+            self._moved.add(key)
+
+    def follow_replacement(self, record: RatedRecord, again: Recomputed | None) -> None:
+        """A replacement: rated from the live pools (an amend) or in the periods of its run (a re-rate).
+
+        What it names beyond the pools of its call are live periods, with itself in them, that it closes. The
+        live pools move by what it takes up.
+        """
+        customer = record.event["customer_id"]
+        before = record.rating["pools_before"]
+        own = len(before) if again is None else again.own_pools
+        for told in before[:own]:
+            key = customer, told["pool"], told["period"]["start_us"]
+            state = pool_at(told)
+            after = None if again is None else again.own_after.get(key[1:])
+            in_run = self._runs.goes_on(key, state, after)
+            live = self._known(key, told["currency"])
+            if not in_run and live is not None and state != live:
                 self._report(
                     "pool_chain",
                     record.where,
-                    f"{record.named}: {_named(key)} is told to stand at {told} before it, "
-                    f"the record before left it at {known}",
+                    f"{record.named}: {_named(key)} is told to stand at {state} before it: "
+                    f"no run stands there, nor the live pool, which is at {live}",
                 )
-            self._at[key] = None if after is None else after.get(pool)
+        for told in before if again is None else ():
+            self._lose((customer, told["pool"], told["period"]["start_us"]))
+        if again is None:
+            return
+        for pool, (quantity, amount, currency) in again.own_share.items():
+            self._add((customer, *pool), quantity, amount, currency)
+        for told in before[own:]:
+            key = customer, told["pool"], told["period"]["start_us"]
+            self._continues(record, key, pool_at(told))
+            self._at[key] = again.pools_after.get(key[1:])
             self._moved.add(key)
+
+    def _lose(self, key: PeriodKey) -> None:
+        self._at[key] = None
+        self._moved.add(key)
+
+    def _add(self, key: PeriodKey, quantity: int, amount: int, currency: str) -> None:
+        live = self._known(key, currency)
+        self._moved.add(key)
+        self._at[key] = (
+            None
+            if live is None
+            else PoolAt(plain(atto(live.quantity) + quantity), plain(atto(live.amount) + amount), currency)
+        )
+
+    def _continues(self, record: RatedRecord, key: PeriodKey, told: PoolAt) -> None:
+        known = self._known(key, told.currency)
+        if known is not None and known != told:
+            self._report(
+                "pool_chain",
+                record.where,
+                f"{record.named}: {_named(key)} is told to stand at {told} before it, "
+                f"the record before left it at {known}",
+            )
 
     def close(self, frame: Mapping[str, Any], *, whole: bool = True) -> None:
         """The end of a frame: it tells every pool that its records moved, as they stand then, and no other.
@@ -89,6 +126,7 @@ class PoolChains:
         }
         if whole:
             self._compare(frame, told)
+        self._runs.close(frame, whole=whole)
         self._at.update(told)
         self._moved.clear()
         for key in self._due.pop(frame["frame_no"], ()):
@@ -101,6 +139,7 @@ class PoolChains:
 
     def finish(self, newest_frame: int) -> None:
         """After the last frame, those since the cut among them: rater.state is not ahead of it."""
+        self._runs.finish(newest_frame)
         for frame_no, keys in self._due.items():
             for key in keys:
                 if frame_no > newest_frame:

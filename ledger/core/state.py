@@ -6,7 +6,8 @@ from typing import Any
 
 from ledger.core.findings import Reporter
 from ledger.core.frames import INPUTS
-from ledger.core.pools import PeriodKey
+from ledger.core.periods import PeriodKey
+from ledger.core.runs import RunKey
 from ledger.core.sequences import Span
 
 
@@ -26,6 +27,9 @@ class StoredState:
     customers: Mapping[str, Mapping[str, Any]]
     broken: tuple[str, ...] = ()
     periods: Mapping[PeriodKey, Mapping[str, Any]] = field(default_factory=dict)
+    revisions: Mapping[bytes, Mapping[str, Any]] = field(default_factory=dict)
+    """By the identity's digest."""
+    runs: Mapping[RunKey, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def check_head(

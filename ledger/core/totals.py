@@ -19,8 +19,8 @@ class _Facts(NamedTuple):
     currencies: tuple[str | None, str | None]
     cost: tuple[tuple[str, int], ...]
     price: tuple[tuple[str, int], ...]
-    unpriced_cost: bool
-    unpriced_price: bool
+    unpriced_cost: int
+    unpriced_price: int
 
 
 @dataclass(slots=True)
@@ -100,13 +100,14 @@ class Totals:
         model = event["billed_model"] or event["served_model"] or event["requested_model"]
         groups = {"model": model, "product": event["product"], "customer": event["customer_id"]}
         rating = record.rating
+        events = -1 if rating["leg"] == "reversal" else 1
         facts = _Facts(
             rating["leg"] == ORIGINAL,
             (rating["cost"]["currency"], rating["price"]["currency"]),
             _amount(rating["cost"]),
             _amount(rating["price"]),
-            rating["cost"]["status"] in _UNPRICED,
-            rating["price"]["status"] in _UNPRICED,
+            events * (rating["cost"]["status"] in _UNPRICED),
+            events * (rating["price"]["status"] in _UNPRICED),
         )
         self.sums.add(facts)
         for name, value in groups.items():

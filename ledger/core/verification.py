@@ -10,13 +10,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ledger.core.amounts import DimensionsOf, Recompute, check_amounts, check_book, check_rows
+from ledger.core.amounts import (
+    DimensionsOf,
+    NotRecomputable,
+    Recompute,
+    check_amounts,
+    check_book,
+    check_rows,
+)
+from ledger.core.corrected import REPLACEMENT, REVERSAL, Revisions, Targets
 from ledger.core.findings import Findings, Reporter
 from ledger.core.frames import FrameChain
 from ledger.core.identities import DecodeEvent, Identities, check_rejected
 from ledger.core.model import InputRecord, RatedRecord, RejectedRecord, frame_where
 from ledger.core.pools import PoolChains
 from ledger.core.queries import OpenQueries, QueriesWithoutRoot
+from ledger.core.recomputed import Recomputed
 from ledger.core.sequences import Sequences, check_filled, check_order
 from ledger.core.state import (
     InputEnds,
@@ -49,6 +58,8 @@ class Tools:
     """What the checks cannot do themselves without reaching the world."""
 
     recompute: Recompute
+    reverse: Callable[[RatedRecord, RatedRecord, int, bool], Recomputed]
+    """A reversal computed again: it, what it negates, the frame's version of the book, whether it settles."""
     dimensions_of: DimensionsOf
     decode_event: DecodeEvent
     partition_of: Callable[[str], int]
@@ -106,7 +117,9 @@ class PartitionVerifier:
         from_start = logs.whole.frames
         self._chain = FrameChain(self._report, from_start=from_start)
         self._sequences = Sequences(self._report, from_start=from_start)
-        self._pools = PoolChains(self._report, logs.state.periods, from_start=from_start)
+        self._pools = PoolChains(self._report, logs.state.periods, logs.state.runs, from_start=from_start)
+        self._revisions = Revisions(self._report, logs.state.revisions, from_start=from_start)
+        self._targets = Targets(logs.state.revisions.keys(), self._report, from_start=logs.whole.rated)
         self._queries = OpenQueries(queries)
         self._identities: Identities | None = None
         self._from_frame: int | None = None
@@ -119,6 +132,7 @@ class PartitionVerifier:
         last = self._chain.last
         check_stored(logs.state, self._sequences.spans, self._report)
         self._pools.check_stored()
+        self._revisions.check_stored()
         self._queries.finish(last["highest_append_us"] if last is not None else 0)
         known = {last["frame_no"]: last} if last is not None else {}
         known |= self._tail(last)
@@ -128,6 +142,7 @@ class PartitionVerifier:
             from_start = logs.whole.frames
             check_customers(logs.state, self._sequences.spans, newest, self._report, from_start=from_start)
             self._pools.finish(newest)
+            self._revisions.finish(newest)
         pending = check_positions(logs.state.head, logs.ends, self._report)
         return self._summary(last, pending)
 
@@ -159,16 +174,33 @@ class PartitionVerifier:
         identities.check_bytes(entries, rated)
         check_rejected(frame, rejected, logs.inputs.at, report)
         check_book(frame, rated, report)
-        computed = check_amounts(rated, self._tools.recompute, report)
+        computed = self._check_amounts(frame, rated)
         check_rows(frame, rated, computed, self._tools.dimensions_of, report)
+        self._revisions.follow(frame, rated)
         for record in rated:
-            if record.rating["pools_before"]:
+            if record.rating["leg"] == REPLACEMENT:
+                self._pools.follow_replacement(record, computed.get(record.offset))
+            elif record.rating["pools_before"]:
                 again = computed.get(record.offset)
                 self._pools.follow(record, None if again is None else again.pools_after)
             self._queries.follow(record, frame["highest_append_us"])
         self._pools.close(frame)
         self._count(frame, rated, rejected)
         return len(rated) + len(rejected)
+
+    def _check_amounts(self, frame: Frame, rated: Sequence[RatedRecord]) -> dict[int, Recomputed]:
+        """Each rating computed again: a reversal from the record that it negates."""
+        reversed_ = self._targets.follow(rated)
+
+        def recompute(record: RatedRecord) -> Recomputed:
+            negates = reversed_.get(record.offset)
+            if negates is None:
+                return self._tools.recompute(record)
+            if negates.target is None:
+                raise NotRecomputable("the record that it negates is not there to compare it with")
+            return self._tools.reverse(record, negates.target, frame["book_version"], negates.settles)
+
+        return check_amounts(rated, recompute, self._report)
 
     def _check_routes(self, frame: Frame) -> None:
         """A customer is billed on one partition only: that of its id."""
@@ -187,6 +219,7 @@ class PartitionVerifier:
             self._logs.rated.drop(self._sequences.place, until=later)
         self._logs.rejected.drop(lambda record: place_rejected(frame, record), until=later)
         self._pools.close(frame, whole=False)
+        self._revisions.follow(frame, None)
 
     def _records(self, frame: Frame) -> tuple[list[RatedRecord], list[RejectedRecord]]:
         """The frame's rated and rejected records."""
@@ -227,6 +260,7 @@ class PartitionVerifier:
             self._chain.follow(frame)
             self._sequences.open(frame)
             self._pools.close(frame, whole=False)
+            self._revisions.follow(frame, None)
         if last is None and not frames and not self._logs.whole.frames:
             return {}  # every frame is gone: nothing can name what is left
         for record in rated:
@@ -288,7 +322,7 @@ def check_counts(frame: Frame, rated: Sequence[RatedRecord], report: Reporter) -
             frame_where(frame),
             f"usage.rated holds {originals}, the frame tells rated {frame['rated']}",
         )
-    applied = len({record.rating["correction_id"] for record in rated if record.rating["leg"] != "original"})
+    applied = sum(record.rating["leg"] == REVERSAL for record in rated)
     if applied != frame["corrections_applied"]:
         told = frame["corrections_applied"]
         report(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ledger.core.amounts import Recomputed
-from ledger.core.pools import PoolAt, period_key
+from ledger.core.periods import PoolAt, period_key
+from ledger.core.recomputed import Recomputed
 from ledger.core.streams import Whole
 from tests.unit.ledger.world import LEAVES, TIME_US, World, rating, sound
 

@@ -10,15 +10,16 @@ Each rated event costs 0.5 and is priced at 1.25 USD for 1000 tokens.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.core.amounts import Recomputed
 from ledger.core.findings import Findings
 from ledger.core.model import InputRecord, RatedRecord, RejectedRecord, content_digest, identity_digest
-from ledger.core.pools import PeriodKey
+from ledger.core.periods import PeriodKey
 from ledger.core.queries import QueriesWithoutRoot
+from ledger.core.recomputed import Recomputed
+from ledger.core.runs import RunKey
 from ledger.core.state import InputEnds, StoredState
 from ledger.core.streams import Start, Walk, Whole, find_start
 from ledger.core.totals import Totals
@@ -86,7 +87,15 @@ def delta(customer: str, first: int, last: int) -> Json:
         "unpriced_price_events": 0,
         "quantities": {"tokens": str(1000 * count)},
     }
-    return {"customer_id": customer, "first_seq": first, "last_seq": last, "rows": [row], "pools": []}
+    return {
+        "customer_id": customer,
+        "first_seq": first,
+        "last_seq": last,
+        "rows": [row],
+        "pools": [],
+        "revisions": [],
+        "runs": [],
+    }
 
 
 def rejected(offset: int, reason: str, original: bytes, at: int) -> RejectedRecord:
@@ -162,7 +171,20 @@ class World:
     periods: dict[PeriodKey, Json] = field(default_factory=dict)
     computed: dict[int, Recomputed] = field(default_factory=dict)
     """By offset, where a record is not of the common kind."""
+    reverses: dict[int, Callable[[RatedRecord, int, bool], Recomputed]] = field(default_factory=dict)
+    """What a reversal must be, by its offset."""
+    revisions: dict[bytes, Json] = field(default_factory=dict)
+    runs: dict[RunKey, Json] = field(default_factory=dict)
     queries: QueriesWithoutRoot = field(default_factory=QueriesWithoutRoot)
+
+    def reverse(
+        self,
+        record: RatedRecord,
+        target: RatedRecord,
+        version: int,
+        settles: bool,
+    ) -> Recomputed:
+        return self.reverses[record.offset](target, version, settles)
 
     def run(self) -> PartitionSummary:
         start = Start()
@@ -178,7 +200,9 @@ class World:
             rated=Walk(self.rated),
             rejected=Walk(self.rejected),
             inputs=HeldInputs(self.inputs, self.inputs_first),
-            state=StoredState(self.head, self.customers, self.broken, self.periods),
+            state=StoredState(
+                self.head, self.customers, self.broken, self.periods, self.revisions, self.runs
+            ),
             ends={"events": InputEnds(self.inputs_first, self.inputs_end), "corrections": InputEnds(0, 0)},
             tail=lambda: self.tail,
             whole=self.whole,
@@ -188,6 +212,7 @@ class World:
             recompute=lambda record: (
                 self.computed.get(record.offset) or Recomputed(rating(record.rating["customer_seq"]), LEAVES)
             ),
+            reverse=self.reverse,
             dimensions_of=lambda record, names: tuple(record[name] for name in names),
             decode_event=decode_event,
             partition_of=lambda customer: self.partition_of,

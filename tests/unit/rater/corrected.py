@@ -25,6 +25,7 @@ from pricing.cards import (
     Tier,
 )
 from pricing.compile import CompiledBook, compile_book
+from pricing.money import format_atto
 from rate_book.errors import NoBookError
 from rate_book.source import Confirmed
 from rater.adapters.rating import tools_for
@@ -174,7 +175,7 @@ class Partition:
             **fields,
         )
 
-    def live(self, customer: str = "steps") -> tuple[Fraction, Fraction]:
+    def live(self, customer: str = "steps") -> tuple[str, str]:
         """Quantity and amount of the customer's only period; all that was written sums to the amount."""
         (state,) = (state for key, state in self.memory.periods.items() if key[0] == customer)
         written = sum(
@@ -189,9 +190,8 @@ class Partition:
             if delta["customer_id"] == customer
             for row in delta["rows"]
         )
-        amount = Fraction(state.amount_atto, 10**18)
-        assert written == told == amount
-        return Fraction(state.quantity_atto, 10**18), amount
+        assert written == told == Fraction(state.amount_atto, 10**18)
+        return format_atto(state.quantity_atto), format_atto(state.amount_atto)
 
 
 def _sent(command: Mapping[str, Any] | bytes) -> tuple[bytes, bytes]:

@@ -1,7 +1,6 @@
 """Void, amend and re-rate of one partition, each sum by hand."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -36,7 +35,7 @@ def test_a_void_in_the_middle_of_a_graduated_period_adjusts_what_came_after() ->
     rating = reversal["rating"]
     assert (rating["customer_seq"], rating["correction_id"], rating["plan"]) == (4, "void 2 0", "graduated")
     assert [(it["quantity"], it["amount"]) for it in rating["pools_before"]] == [("1200", "11.6")]
-    assert partition.live() == (1000, 10)
+    assert partition.live() == ("1000", "10")
 
 
 def test_the_frame_of_a_void_takes_its_event_out_of_the_sums() -> None:
@@ -78,7 +77,7 @@ def test_an_amend_moves_an_event_to_another_bucket() -> None:
     amended = usage(2, 300, at_us=NOW_US - 5 * HOUR_US)
     partition.run(commands=[partition.amend(2, amended)])
     assert prices(partition)[3:] == [("reversal", 1, "-1.6"), ("replacement", 1, "2.4")]
-    assert partition.live() == (1300, Fraction("12.4"))
+    assert partition.live() == ("1300", "12.4")
     (delta,) = partition.frames[-1]["customers"]
     assert [(row["bucket_us"], row["events"], row["price"]) for row in delta["rows"]] == [
         (NOW_US, -1, "-1.6"),
@@ -141,7 +140,7 @@ def test_a_rerate_of_a_period_ends_at_the_new_price_of_all_that_is_there() -> No
         ("reversal", 1, "-2.4"),
         ("replacement", 1, "-2"),
     ]
-    assert partition.live() == (2000, 30)
+    assert partition.live() == ("2000", "30")
     last = partition.rated[-1]["rating"]
     assert [(line["meter"], line["amount"]) for line in last["lines"] if line["side"] == "price"] == [
         ("input_tokens", "3"),
@@ -162,9 +161,9 @@ def test_what_closed_a_run_can_be_voided() -> None:
     partition.run([usage(1, 600), usage(2, 600)])
     partition.version = 2
     partition.run([usage(9, 800)], [rerate(partition, 1), rerate(partition, 2, closes=closes(partition))])
-    assert partition.live() == (2000, 30)
+    assert partition.live() == ("2000", "30")
     partition.run(commands=[partition.command("void", 2)])
-    assert partition.live() == (1400, 24)
+    assert partition.live() == ("1400", "24")
     assert partition.rejected == []
 
 
@@ -194,7 +193,7 @@ def test_two_commands_for_one_revision_are_one_and_a_stale_one() -> None:
     second = partition.command("void", 2)
     partition.run(commands=[first, second])
     assert partition.rejected == [("usage.corrections", "stale_correction", "target")]
-    assert partition.live() == (1300, Fraction("12.4"))
+    assert partition.live() == ("1300", "12.4")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +237,7 @@ def test_bytes_that_are_no_command_are_rejected_and_the_next_one_is_applied() ->
         commands=[b"", b"\xc3\x01", CODEC.encode("UsageEvent", usage(1, 1)), partition.command("void", 2)]
     )
     assert [reason for _, reason, _ in partition.rejected] == ["undecodable", "undecodable", "unknown_schema"]
-    assert partition.live() == (1000, 10)
+    assert partition.live() == ("1000", "10")
 
 
 def forged(change: Callable[[dict[str, Any]], None], value: bytes) -> bytes:
@@ -278,7 +277,7 @@ def test_a_target_that_was_not_rated_so_is_refused(
     partition = three()
     partition.run(commands=[partition.command("void", 2, target_record=forged(change, partition.current(2)))])
     assert [found for _, found, _ in partition.rejected] == [reason]
-    assert partition.live() == (1200, Fraction("11.6"))
+    assert partition.live() == ("1200", "11.6")
 
 
 def test_a_reversal_is_no_target_and_a_voided_event_has_none() -> None:
@@ -307,7 +306,7 @@ def test_an_amend_into_the_future_is_rejected_and_one_beyond_the_horizon_waits()
     assert (result.correction_paused_at, result.head.corrections_next, result.rated) == (1, 1, [])
     partition.horizon_us = NOW_US + 2
     partition.run(commands=[waiting])
-    assert partition.live() == (1300, Fraction("12.4"))
+    assert partition.live() == ("1300", "12.4")
 
 
 def test_a_version_that_is_not_at_hand_makes_the_command_wait_and_events_go_on() -> None:
@@ -319,7 +318,7 @@ def test_a_version_that_is_not_at_hand_makes_the_command_wait_and_events_go_on()
     assert (result.correction_paused_at, result.head.corrections_next, result.events_rated) == (0, 0, 1)
     partition.at_hand = {1, 2}
     partition.run(commands=[void])
-    assert partition.live() == (1010, Fraction("20.1"))
+    assert partition.live() == ("1010", "20.1")
 
 
 def test_a_command_under_another_key_is_misrouted() -> None:
