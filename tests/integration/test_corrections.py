@@ -303,3 +303,67 @@ def test_a_rerate_killed_half_way_goes_on_with_the_same_command(ledger: Pipeline
         (11, 1)
     ]
     assert ask(ledger, "select count(*), count(finished_at) from ledger.runs") == [(1, 1)]
+
+
+def test_a_period_whose_last_command_was_refused_is_run_again(ledger: Pipeline) -> None:
+    """The last of 6 calls is voided before the commands come: 5 are left, 17.5 by the new version."""
+    ledger.emit(calls("steps", range(6)))
+    wait_rows(ledger, 6)
+    version = str(new_book(ledger))
+    asked = ("rerate", *period(), "--book", version, "--apply", *WHO)
+    ledger.raters[0].pause()
+    void = ("void", "event-5", "--customer", "steps", *WHO, "--apply")
+    assert answer(ledger, *void, "--no-wait")["state"] == "published"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", *asked, "--json"],
+        env=ledger.environ(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: len(ledger.read("usage.corrections")) == 7, "seven commands")
+    ledger.raters[0].resume()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    told = json.loads(out)
+    assert (told["applied"], [(one["event_id"], one["reason"]) for one in told["refused"]]) == (
+        5,
+        [("event-5", "stale_correction")],
+    )
+    assert price(ledger, "steps") != Decimal("17.5")
+    text = command(ledger, *asked)
+    assert text.returncode == 0, text.stderr
+    assert "whole period: steps, pool steps/input" in text.stdout
+    assert "5 of 5 commands are in the ledger" in text.stdout
+    assert price(ledger, "steps") == Decimal("17.5")
+    assert "nothing changes" in command(ledger, *asked).stdout
+    assert ask(ledger, "select count(*), count(finished_at) from ledger.runs") == [(3, 3)]
+
+
+def test_a_rerate_waits_for_heads_and_ledger(ledger: Pipeline, tmp_path: Path) -> None:
+    """A rater that is not on the version, then a ledger that stands still: exit code 1 and the place."""
+    ledger.emit(calls("customer-1", range(2)))
+    wait_rows(ledger, 2)
+    ledger.raters[0].pause()
+    with connect(ledger.dsn) as connection:
+        version = str(apply(connection, NEW_BOOK, author="test", retroactive=True).stored.version)
+    asked = ("rerate", *period(), "--book", version)
+    refused = command(ledger, *asked, "--wait", "1")
+    assert refused.returncode == 1
+    assert "is on version 2" in refused.stderr
+    ledger.raters[0].resume()
+    new_book(ledger)
+    ledger.raters[1].pause()
+    ledger.emit(calls("customer-1", range(2, 3)))
+    ledger.wait_drained()
+    refused = command(ledger, *asked, "--wait", "1")
+    assert refused.returncode == 1
+    assert "the ledger has not passed" in refused.stderr
+    ledger.raters[1].resume()
+    path = tmp_path / "details.csv"
+    text = command(ledger, *asked, "--details", str(path))
+    assert text.returncode == 0, text.stderr
+    assert "2 to be replaced, of 1 customers" in text.stdout
+    rows = path.read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "customer,model,line,side,currency,old_amount,new_amount,difference"
+    assert "customer-1,one,input_tokens,price,USD,0.006,0.012,0.006" in rows
+    assert len(rows) == 5
