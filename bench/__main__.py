@@ -13,14 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import book
+from bench import book, ledger_questions
 from bench.micro import price
 from bench.peers import timing
 from bench.pipeline.run import clean_up, database, empty_database, new_world, run_bare, run_rater
 from cli.stack.local import LocalStack
 from runtime.settings import SettingsLoader
 
-PARTS = ("price", "book", "loops")
+PARTS = ("price", "book", "questions", "loops")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -31,6 +31,12 @@ def main() -> None:
     parser.add_argument("--known", type=int, default=1_000_000, help="ids that the rater knows beforehand")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cards", type=int, default=book.CARDS, help="cards of the big book")
+    parser.add_argument(
+        "--month-events",
+        type=int,
+        default=ledger_questions.EVENTS,
+        help="events that questions are asked about",
+    )
     parser.add_argument("--only", choices=PARTS, help="one part; by default all")
     arguments = parser.parse_args()
     parts = PARTS if arguments.only is None else (arguments.only,)
@@ -43,6 +49,9 @@ def main() -> None:
         if "book" in parts:
             print(f"a book of {arguments.cards:,} cards, {book.VERSIONS} versions each ...", flush=True)
             figures["book"] = book.run(empty_database(loader), arguments.cards)
+        if "questions" in parts:
+            print(f"questions over a month of {arguments.month_events:,} events ...", flush=True)
+            figures["questions"] = ledger_questions.run(empty_database(loader), arguments.month_events)
         if "loops" in parts:
             figures |= _loops(loader, arguments)
     RESULTS.mkdir(exist_ok=True)
@@ -116,6 +125,10 @@ def _show(figures: dict[str, Any], path: Path) -> None:
         print("\na book of many years")
         for name, value in figures["book"].items():
             print(f"  {name:<28} {value}")
+    if "questions" in figures:
+        print(f"\nquestions over {figures['questions']['events']:,} events, ms (min, median, max)")
+        for name, took in figures["questions"]["ms"].items():
+            print(f"  {name:<42} {took['min']:>8} {took['median']:>8} {took['max']:>8}")
     if "price" in figures:
         print("\none price, microseconds (min, median, max)")
         for name, timed in figures["price"].items():
