@@ -2,40 +2,25 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from pricing.cards import BookContent, Pool, PoolVersion, Tier
 from rate_book.store import apply
-from runtime.kafka.offsets import list_offsets
 from runtime.postgres import connect
 from schemas import topics
 from schemas.codec import CODEC
+from tests.commands import apply_changed, command, current, paid, run_of, send
 from tests.fault.checks import verify
-from tests.fix_rater import PARTITIONS, Pipeline, usage_event, wait_for, whole
+from tests.fix_rater import Pipeline, usage_event, whole
 from tests.pooled_book import POOLED_BOOK
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
 DAY_US = 86_400_000_000
 NOON_US = time.time_ns() // 1000 // DAY_US * DAY_US - DAY_US // 2  # of yesterday
-
-# Version 3: `steps` pays 4 USD per 1000 input tokens, over 2500 tokens 1 USD per 1000; output as it was.
-CHEAPER = Pool(
-    "input", "USD", (PoolVersion("graduated", (Tier("0", "4", "1000"), Tier("2500", "1", "1000"))),)
-)
-
-
-def changed() -> BookContent:
-    cards = tuple(
-        replace(card, pools=(CHEAPER, *card.pools[1:])) if card.price_card_id == "steps" else card
-        for card in POOLED_BOOK.price_cards
-    )
-    return replace(POOLED_BOOK, price_cards=cards)
 
 
 @pytest.fixture
@@ -51,92 +36,6 @@ def events_of(customer: str, numbers: range, **fields: Any) -> list[dict[str, An
     """1000 input and 100 output tokens each."""
     return [
         usage_event(0, number, customer_id=customer, event_time_us=NOON_US, **fields) for number in numbers
-    ]
-
-
-def current(pipeline: Pipeline) -> dict[tuple[str, str], tuple[bytes, Mapping[str, Any], int, int]]:
-    """The newest record that is no reversal, of each event: value, decoded, partition, offset."""
-    found = {}
-    for message in pipeline.read(topics.USAGE_RATED):
-        record = CODEC.decode("RatedUsage", message.value())
-        if record["rating"]["leg"] != "reversal":
-            key = record["event"]["customer_id"], record["event"]["event_id"]
-            found[key] = message.value(), record, message.partition(), message.offset()
-    return found
-
-
-def command(
-    held: tuple[bytes, Mapping[str, Any], int, int], kind: str, name: str, **fields: Any
-) -> tuple[bytes, bytes]:
-    """Key and value of a command for a record as it stands."""
-    value, record, partition, offset = held
-    event, rating = record["event"], record["rating"]
-    correction = {
-        "correction_id": f"{name} {event['event_id']} {rating['revision']}",
-        "customer_id": event["customer_id"],
-        "target": {
-            "source": event["source"],
-            "event_id": event["event_id"],
-            "expected_revision": rating["revision"],
-        },
-        "command": kind,
-        "reason": "test",
-        "author": "tester",
-        "book_version": None,
-        "amended_event": None,
-        "target_record": value,
-        "position": {"partition": partition, "offset": offset},
-        "run_id": None,
-        "closes": [],
-    } | fields
-    return event["customer_id"].encode(), CODEC.encode("Correction", correction)
-
-
-def send(pipeline: Pipeline, commands: Sequence[tuple[bytes, bytes]]) -> None:
-    """Publish commands and wait until frames cover them."""
-    pipeline.emit_raw(commands, topic=topics.USAGE_CORRECTIONS)
-    wait_for(lambda: corrections_pending(pipeline) == 0, "every correction is covered by a frame")
-
-
-def corrections_pending(pipeline: Pipeline) -> int:
-    pipeline.check_alive()
-    names = [(pipeline.prefix + topics.USAGE_CORRECTIONS, partition) for partition in range(PARTITIONS)]
-    ends = list_offsets(pipeline.settings.client_config(), names, "latest")
-    heads = pipeline.heads()
-    return sum(
-        end - (heads[partition]["corrections_next"] if partition in heads else 0)
-        for (_, partition), end in ends.items()
-    )
-
-
-def paid(pipeline: Pipeline) -> dict[str, Fraction]:
-    found: dict[str, Fraction] = {}
-    for item in pipeline.rated():
-        customer, amount = item["event"]["customer_id"], item["rating"]["price"]["amount"]
-        found[customer] = found.get(customer, Fraction(0)) + Fraction(amount)
-    return found
-
-
-def run_of(pipeline: Pipeline, customer: str, version: int, run_id: str) -> list[tuple[bytes, bytes]]:
-    """A re-rate of everything that the customer has, in the order of its sequences."""
-    held = sorted(
-        (it for (who, _), it in current(pipeline).items() if who == customer),
-        key=lambda it: it[1]["rating"]["customer_seq"],
-    )
-    closes = {
-        (pool["pool"], pool["period"]["start_us"]) for it in held for pool in it[1]["rating"]["pools_before"]
-    }
-    periods = [{"pool": pool, "start_us": start_us} for pool, start_us in sorted(closes)]
-    return [
-        command(
-            it,
-            "rerate",
-            run_id,
-            book_version=version,
-            run_id=run_id,
-            closes=periods if it is held[-1] else [],
-        )
-        for it in held
     ]
 
 
@@ -182,12 +81,8 @@ def test_a_rerate_of_a_period_over_restarts(pooled: Pipeline, *, forget: bool) -
     rater = pooled.start(rater__batch_records_max=2)
     pooled.wait_drained()
     assert paid(pooled) == {"steps": Fraction("18.5")}
-    with connect(pooled.dsn) as connection:
-        apply(connection, changed(), author="test", retroactive=True)
-    wait_for(
-        lambda: all(head["book_version"] == 3 for head in pooled.heads().values()), "heads carry version 3"
-    )
-    commands = run_of(pooled, "steps", 3, "run-1")
+    apply_changed(pooled)
+    commands = run_of(current(pooled), "steps", 3, "run-1")
     send(pooled, commands[:3])
     rater.kill9()
     if forget:
@@ -214,11 +109,7 @@ def test_an_older_version_is_loaded_when_a_command_needs_it(pooled: Pipeline) ->
     pooled.emit(events_of("steps", range(2)))
     rater = pooled.start()
     pooled.wait_drained()
-    with connect(pooled.dsn) as connection:
-        apply(connection, changed(), author="test", retroactive=True)
-    wait_for(
-        lambda: all(head["book_version"] == 3 for head in pooled.heads().values()), "heads carry version 3"
-    )
+    apply_changed(pooled)
     assert rater.terminate() == 0
     pooled.start()
     pooled.wait_frames(1)
