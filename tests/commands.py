@@ -50,12 +50,16 @@ def cheaper_amount(input_tokens: int, output_tokens: int) -> Fraction:
 
 def current(pipeline: Pipeline) -> dict[tuple[str, str], Held]:
     """The newest record that is no reversal, by customer and event id."""
-    found = {}
+    found: dict[tuple[str, str], Held] = {}
     for message in pipeline.read(topics.USAGE_RATED):
-        record = CODEC.decode("RatedUsage", message.value())
+        value, partition, offset = message.value(), message.partition(), message.offset()
+        assert value is not None
+        assert partition is not None
+        assert offset is not None
+        record = CODEC.decode("RatedUsage", value)
         if record["rating"]["leg"] != "reversal":
             key = record["event"]["customer_id"], record["event"]["event_id"]
-            found[key] = message.value(), record, message.partition(), message.offset()
+            found[key] = value, record, partition, offset
     return found
 
 

@@ -63,11 +63,10 @@ def test_killed_in_the_middle_of_a_rerate(
     pipeline: Pipeline, count: int, batch: int, *, forget: bool
 ) -> None:
     """Killed at three steps in the middle of the run; 60 events arrive meanwhile, commands come twice."""
-    settings = {"rater__batch_records_max": batch}
     at_us = usage_event(0, 0)["event_time_us"]
     events = [event | {"event_time_us": at_us} for event in some(0, count)]
     pipeline.emit(events)
-    rater = pipeline.start(**settings)
+    rater = pipeline.start(rater__batch_records_max=batch)
     pipeline.wait_drained(ENOUGH_S)
     assert paid(pipeline) == {who: steps_amount(*amounts) for who, amounts in used(events).items()}
     apply_changed(pipeline)
@@ -76,14 +75,14 @@ def test_killed_in_the_middle_of_a_rerate(
     commands = [command for customer in STEPS_CUSTOMERS for command in run_of(records, customer, 3, "run-1")]
     pipeline.emit_raw([*commands, *commands[: count // 3]], topic=topics.USAGE_CORRECTIONS)
     for name in ("mid_produce", "in_commit", "after_commit_before_checkpoint"):
-        killed = pipeline.start(failpoints=f"{name}:4:kill", **settings)
+        killed = pipeline.start(failpoints=f"{name}:4:kill", rater__batch_records_max=batch)
         assert killed.wait_dead(ENOUGH_S) == KILLED, killed.log()
         if forget:
             shutil.rmtree(pipeline.directory / "state")
     assert corrections_pending(pipeline) > 0
     late = [event | {"event_time_us": at_us} for event in some(count, 60)]
     pipeline.emit(late)
-    last = pipeline.start(**settings)
+    last = pipeline.start(rater__batch_records_max=batch)
     pipeline.wait_drained(ENOUGH_S)
     wait_for(lambda: corrections_pending(pipeline) == 0, "every command is covered", ENOUGH_S)
     assert last.terminate() == 0
