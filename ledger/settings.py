@@ -33,8 +33,8 @@ class SinkSettings(Section):
         default="complete",
         description="an empty ledger needs usage.rated from its first record, or takes what is left of it",
     )
-    batch_records_max: int = Field(default=10_000, ge=1, le=100_000)
-    batch_mib_max: int = Field(default=32, ge=1, le=1024)
+    batch_records_max: int = Field(default=20_000, ge=1, le=100_000)
+    batch_mib_max: int = Field(default=48, ge=1, le=1024)
     batch_wait_ms: int = Field(default=200, ge=1, le=10_000)
     session_timeout_ms: int = Field(default=10_000, ge=1_000)
     max_poll_interval_ms: int = Field(default=900_000, ge=10_000)
