@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
@@ -136,6 +137,9 @@ def lines(rating: Rating, side: str) -> list[str]:
     told = []
     for line in rating.lines:
         if line.side == side:
+            if line.rate is not None:  # what encoders and explanations reckon with is what the text says
+                exact = Fraction(line.template.numerator, line.template.denominator)
+                assert exact == Fraction(line.rate) / Fraction(line.per or "")
             billed = "" if line.billed_atto is None else f" as {format_atto(line.billed_atto)}"
             rate_text = "" if line.rate is None else f" x {line.rate} / {line.per}"
             amount = line.status if line.amount_atto is None else format_atto(line.amount_atto)

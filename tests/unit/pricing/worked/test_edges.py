@@ -210,19 +210,20 @@ def test_a_share_on_what_is_counted_once_and_on_a_minimum() -> None:
     """1 dbu 2 and a request 0.5, lifted to 5: each of the three a tenth dearer: 2.2 + 0.55 + 2.75 = 5.5."""
     by = book(
         provider("{rates: {dbus: 2, requests: 0.5}, minimum: 5}"),
-        customer("markup: {percent: 10}"),
+        customer("{from: 2026-01-01T00:00:00Z, markup: {percent: 10}}"),
         contract(),
         EVERYBODY,
     )
+    dated = LIST.replace(": ", " from 2026-01-01T00:00:00Z: ")
     rating = rated(by, {"dbus": 1})
     assert (words(rating.cost), words(rating.price)) == ("5 USD", "5.5 USD")
     assert lines(rating, "price") == [
-        "dbus 1 x 2.2 / 1 = 2.2 USD; list/any None; priced",
-        f"{LIST}dbus at its cost, 2 x 1.1 (markup of 10 percent); standard context",
-        "requests 1 x 0.55 / 1 = 0.55 USD; list/any None; priced",
-        f"{LIST}requests at its cost, 0.5 x 1.1 (markup of 10 percent); standard context",
-        "minimum_charge 0 = 2.75 USD; list/any None; priced",
-        f"{LIST}minimum_charge at its cost, 1 x 1.1 (markup of 10 percent); standard context",
+        "dbus 1 x 2.2 / 1 = 2.2 USD; list/any 2026-01-01T00:00:00Z; priced",
+        f"{dated}dbus at its cost, 2 x 1.1 (markup of 10 percent); standard context",
+        "requests 1 x 0.55 / 1 = 0.55 USD; list/any 2026-01-01T00:00:00Z; priced",
+        f"{dated}requests at its cost, 0.5 x 1.1 (markup of 10 percent); standard context",
+        "minimum_charge 0 = 2.75 USD; list/any 2026-01-01T00:00:00Z; priced",
+        f"{dated}minimum_charge at its cost, 1 x 1.1 (markup of 10 percent); standard context",
     ]
 
 
@@ -310,3 +311,15 @@ def test_lines_alike_are_one_object() -> None:
         "dbus", "dbus", "tier_adjustment", "credits", "queries", "minimum_charge",
     ]  # fmt: skip
     assert all(line.template is other.template for line, other in zip(one, two, strict=True))
+
+
+def test_nothing_used_of_a_pool_without_a_price_is_no_gap() -> None:
+    """Tokens at 1; searches, of which there were none, have no price yet: all that is owed has one."""
+    pools = """
+    - pool: shared
+      versions: [{from: 2030-01-01T00:00:00Z, shape: graduated, tiers: [{start: 0, rate: 2}]}]
+    """
+    sold = customer("rates: {input_tokens: 1, web_searches: {pool: shared}}", pools=pools)
+    by = book(sold, contract(), EVERYBODY)
+    assert price(by, {"input_tokens": 1, "web_searches": 0}) == "1 USD"
+    assert price(by, {"input_tokens": 1, "web_searches": 1}) == "partial 1 USD"

@@ -165,6 +165,11 @@ def test_what_is_not_billed() -> None:
         "input_tokens 1000 x 0 / 1 = 0 USD; acme/m None; priced",
         "card acme/m: not billed: event.status=refused without output_tokens, web_searches; standard context",
     ]
+    told = lines(rated(by, {"input_tokens": 1000, "output_tokens": 0}, status="refused"), "cost")
+    assert told[::2] == [
+        "input_tokens 1000 x 0 / 1 = 0 USD; acme/m None; priced",
+        "output_tokens 0 x 0 / 1 = 0 USD; acme/m None; priced",
+    ]
 
 
 def test_factors_quantities_and_steps() -> None:
