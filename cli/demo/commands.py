@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +13,13 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from cli.demo.corrections import LATE_DAYS, Corrections, correct
 from cli.demo.from_ledger import ledger_sums, rows_in_ledger
 from cli.demo.plans import PER_QUERY, PLANS, bills
 from cli.demo.progress import HeadWatch
 from cli.demo.services import Services, Worker
 from cli.demo.summary import render, summary_record
-from cli.demo.traffic import Plan, plan
+from cli.demo.traffic import Plan, plan, sample_of
 from cli.demo.world import World, make_world
 from cli.stack.local import LocalStack
 from ledger.service import verify
@@ -39,6 +40,7 @@ _LOOK_S = 0.2
 _KILL_PART = 8  # a rater is killed when one event in so many is covered, and the ledger at half of them
 _STALLED_S = 90.0
 _STEPS_A_LINE = 15
+_DAY_US = 86_400_000_000
 _LOOK_CLOSER = """
 The data is there. Look closer:
 {up}  export RATESTREAM_PROJECT_DIR=.ratestream/demo
@@ -64,10 +66,10 @@ def demo(*, as_json: bool, keep_up: bool) -> None:
     clock = SystemClock()
     started_s = clock.monotonic_s()
     loader = SettingsLoader.of_process()
-    _say("1/5 Kafka and PostgreSQL")
+    _say("1/6 Kafka and PostgreSQL")
     with _services(loader, keep_up=keep_up) as started:
         summary = _run(loader, clock, started_s)
-        _say("5/5 done")
+        _say("6/6 done")
         click.echo(json.dumps(summary) if as_json else render(summary))
         if not as_json:
             click.echo(_LOOK_CLOSER.format(up="  .venv/bin/ratestream stack up\n" if started else ""))
@@ -97,30 +99,34 @@ def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, An
     start_us = default_start_us(traces, clock)
     events = list(trace_events(traces, start_us))
     change_us = events[len(events) // 2]["event_time_us"]
-    _say("2/5 topics, and a rate book whose prices change inside the trace")
+    _say("2/6 topics, and a rate book whose prices change inside the trace")
     world = make_world(loader, change_us)
     planned = plan(events, clock.now_us(), PER_QUERY)
-    _say(f"3/5 publishing and rating {planned.received:,} messages\n    {ASSIGNED}")
-    killed_at = _publish_and_rate(world, planned, clock)
-    _say("4/5 verifying")
+    _say(f"3/6 publishing and rating {planned.received:,} messages\n    {ASSIGNED}")
+    killed_at, corrections = _publish_and_rate(world, planned, events, clock)
+    _say("5/6 verifying")
     report = _verified(SettingsLoader(world.directory, world.environment(process_environment()))).as_json()
     before = sum(event["event_time_us"] < change_us for event in events)
-    in_ledger = ledger_sums(world.dsn, events[0]["event_time_us"], events[-1]["event_time_us"])
+    in_ledger = ledger_sums(
+        world.dsn, events[0]["event_time_us"] - LATE_DAYS * _DAY_US, events[-1]["event_time_us"]
+    )
     summary = summary_record(
         report,
         {
             **in_ledger,
             "wall_s": round(clock.monotonic_s() - started_s, 1),
             "as_planned": _as_planned(report, planned)
-            and all(in_ledger[side] == report[side] for side in ("cost", "price")),
+            and all(in_ledger[side] == report[side] for side in ("cost", "price"))
+            and corrections.rerate["as_planned"],
             "price_change_at": datetime.fromtimestamp(change_us // 1_000_000, UTC).isoformat(),
             "events_before_change": before,
             "events_after_change": len(events) - before,
             "covered_at_kill": killed_at,
             "assigned": ASSIGNED,
+            "corrections": corrections.as_json(),
             "plans": {
                 customer: bill.as_json()
-                for customer, bill in bills(world.kafka, PLANS, world.exchange).items()
+                for customer, bill in bills(world.kafka, PLANS, world.book.exchange).items()
             },
         },
     )
@@ -128,8 +134,10 @@ def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, An
     return summary
 
 
-def _publish_and_rate(world: World, planned: Plan, clock: Clock) -> int:
-    """Publish while raters rate; returns how many events were covered when one was killed."""
+def _publish_and_rate(
+    world: World, planned: Plan, events: Sequence[dict[str, Any]], clock: Clock
+) -> tuple[int, Corrections]:
+    """Publish while raters rate, then correct; returns how many events were covered when one was killed."""
     services = Services(_WORKERS, world.environment(process_environment()), world.directory)
     watch = HeadWatch(world.kafka)
     flow = _Flow(services, watch, _Bars(planned.received), kill_at=planned.received // _KILL_PART)
@@ -157,11 +165,14 @@ def _publish_and_rate(world: World, planned: Plan, clock: Clock) -> int:
                     f"the ledger falls behind: see {world.directory}/{_LEDGER.name}.log"
                 )
             publisher.wait(_LOOK_S)
+        _say("4/6 correcting: a void, and a re-rate by the book as it should have been")
+        first_us, last_us = events[0]["event_time_us"], events[-1]["event_time_us"]
+        corrections = correct(world, sample_of(events), first_us, last_us)
     finally:
         flow.bars.close()
         watch.close()
         services.stop()
-    return flow.killed_at
+    return flow.killed_at, corrections
 
 
 @dataclass(slots=True)

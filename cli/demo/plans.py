@@ -91,8 +91,9 @@ def add(bill: Bill, rated: Mapping[str, Any], exchange: Sequence[ExchangeRate]) 
     """Add one rated event to its customer's bill."""
     event, rating = rated["event"], rated["rating"]
     cost, price = rating["cost"], rating["price"]
-    bill.events += 1
-    bill.queries += "queries" in event["usage"]
+    sign = -1 if rating["leg"] == "reversal" else 1  # a reversal's amounts are negative already
+    bill.events += sign
+    bill.queries += sign * ("queries" in event["usage"])
     bill.price_currency = price["currency"] or bill.price_currency
     bill.price += Fraction(price["amount"] or 0)
     if cost["amount"] is not None:

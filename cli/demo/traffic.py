@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cli.demo.corrections import late_event
 from cli.demo.plans import PLANS
 from schemas.codec import CODEC
 
@@ -103,8 +104,13 @@ def query_event(call: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def sample_of(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The last event of a customer on the usual plan."""
+    return next(event for event in reversed(events) if event["customer_id"] not in PLANS)
+
+
 def plan(events: Sequence[dict[str, Any]], now_us: int, per_query: Collection[str] = ()) -> Plan:
-    """The trace's events, each 40th of them twice, then unpriced and bad ones.
+    """The trace's events, each 40th of them twice, then unpriced, late and bad ones.
 
     `per_query`: customers whose queries are published as well, each with its first call.
     """
@@ -118,8 +124,8 @@ def plan(events: Sequence[dict[str, Any]], now_us: int, per_query: Collection[st
         messages.append(message)
         if number % REPEATED_EVERY == 0:
             messages.append(message)
-    sample = next(event for event in reversed(events) if event["customer_id"] not in PLANS)
-    unpriced = unpriced_messages(sample)
+    sample = sample_of(events)
+    unpriced = [*unpriced_messages(sample), message_of(late_event(sample))]
     bad = bad_messages(sample, now_us)
     rated = len(events) + len(roots)
     return Plan(

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from cli.demo.book import with_price_change
 from cli.topics import specs
-from pricing.cards import BookContent, ExchangeRate
+from pricing.cards import BookContent
 from rate_book.form import load_book, shipped_books
 from rate_book.store import apply
 from runtime.databases import create_database, drop_databases
@@ -31,7 +31,7 @@ class World:
     kafka: KafkaSettings
     dsn: str
     directory: Path
-    exchange: tuple[ExchangeRate, ...]
+    book: BookContent
 
     def environment(self, base: dict[str, str]) -> dict[str, str]:
         """The environment in which services work on the demo's data, on whatever cluster is named."""
@@ -78,7 +78,7 @@ def make_world(loader: SettingsLoader, price_change_us: int) -> World:
     directory = loader.state_dir / "demo"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    world = World(kafka, dsn, directory, book.exchange)
+    world = World(kafka, dsn, directory, book)
     _write_settings(world)
     return world
 
