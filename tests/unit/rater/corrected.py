@@ -101,6 +101,9 @@ class Partition:
     rejected: list[tuple[str, str, str | None]] = field(default_factory=list)
     """(topic, reason, field)."""
     frames: list[dict[str, Any]] = field(default_factory=list)
+    results: list[BatchResult] = field(default_factory=list)
+    events: list[bytes] = field(default_factory=list)
+    """usage.events."""
 
     def tools(self) -> Tools:
         confirmed = Confirmed(BOOKS[self.version], self.horizon_us, 0)
@@ -129,6 +132,8 @@ class Partition:
         )
         frame = CODEC.decode("DeltaFrame", CODEC.encode("DeltaFrame", frame_record(result, "p", "b")))
         self.frames.append(frame)
+        self.results.append(result)
+        self.events += [record.value or b"" for record in records]
         self.memory.apply(effects_of_record(frame))
         self.values += [value for _, value in result.rated]
         self.rejected += [(it.topic, it.reason, it.field) for it in result.rejected]
