@@ -17,6 +17,7 @@ from pricing.cards import BookContent, CardVersion, Cell, PoolVersion, PriceCard
 from rate_book.store import apply
 from runtime.postgres import connect
 from schemas.models.usage_event import UsageEvent
+from tests.fault.checks import verify
 from tests.fix_rater import DEADLINE_S, Pipeline, usage_event, wait_for, whole
 from tests.pooled_book import POOLED_BOOK, STEPS
 
@@ -195,6 +196,7 @@ def test_void_and_amend_are_shown_applied_and_given_again_to_no_effect(
     text = command(ledger, "amend", *how, "--apply")
     assert text.returncode == 1
     assert "voided before" in text.stderr
+    verify(ledger)
 
 
 def test_a_rerate_without_pools_replaces_what_changes_and_nothing_twice(ledger: Pipeline) -> None:
@@ -231,6 +233,7 @@ def test_a_rerate_without_pools_replaces_what_changes_and_nothing_twice(ledger: 
     assert price(ledger, "customer-1") == Decimal("0.075")
     finished = answer(ledger, "rerate", "--run", done["run_id"])
     assert finished["totals"]["applied"] == 10
+    verify(ledger)
 
 
 def test_a_rerate_of_a_period_widens_and_ends_at_its_price_with_a_late_event_meanwhile(
@@ -275,6 +278,7 @@ def test_a_rerate_of_a_period_widens_and_ends_at_its_price_with_a_late_event_mea
     assert Decimal("18.5") + realised + late == Decimal("15.9")
     again = answer(ledger, *asked, "--apply", *WHO)
     assert again["commands"] == 0
+    verify(ledger)
 
 
 @pytest.mark.parametrize("point", ["cut_stored:1:kill", "command_sent:4:kill"])
@@ -303,6 +307,7 @@ def test_a_rerate_killed_half_way_goes_on_with_the_same_command(ledger: Pipeline
         (11, 1)
     ]
     assert ask(ledger, "select count(*), count(finished_at) from ledger.runs") == [(1, 1)]
+    verify(ledger)
 
 
 def test_a_period_whose_last_command_was_refused_is_run_again(ledger: Pipeline) -> None:
@@ -337,6 +342,7 @@ def test_a_period_whose_last_command_was_refused_is_run_again(ledger: Pipeline) 
     assert price(ledger, "steps") == Decimal("17.5")
     assert "nothing changes" in command(ledger, *asked).stdout
     assert ask(ledger, "select count(*), count(finished_at) from ledger.runs") == [(3, 3)]
+    verify(ledger)
 
 
 def test_a_rerate_waits_for_heads_and_ledger(ledger: Pipeline, tmp_path: Path) -> None:
