@@ -127,8 +127,8 @@ def render(corrections: Mapping[str, Any]) -> Iterator[str]:
         f"  void     {void['event']['event_id']} of {void['event']['customer_id']}: "
         f"cost -{cost['amount']} {cost['currency']}, price -{price['amount']} {price['currency']}"
     )
-    yield f"  re-rate  {rerate['model']} was a tenth cheaper than the book said: {rerate['applied']:,} records"
-    yield f"           ({rerate['selected']:,} of the model, and whole periods where a price is over a period)"
+    yield f"  re-rate  {rerate['model']} was a tenth cheaper than booked: {rerate['applied']:,} records,"
+    yield f"           {rerate['selected']:,} of the model, the others in whole periods that it shares"
     for amount in rerate["realised"]:
         yield f"           {amount['side']:<6}{amount['amount']:>24} {amount['currency']}"
     verdict = "as the dry run said" if rerate["as_planned"] else "NOT AS THE DRY RUN SAID"
