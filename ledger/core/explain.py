@@ -22,7 +22,7 @@ from pricing.cards import BookContent
 from pricing.compile import CompiledBook
 from pricing.errors import UsageError
 from pricing.instants import instant_text
-from pricing.rate import PoolState, Rating
+from pricing.rate import Rating
 
 REVERSAL, REPLACEMENT = "reversal", "replacement"
 
@@ -265,20 +265,29 @@ def _words(line: Mapping[str, Any]) -> tuple[str, str, str]:
 def _pools(record: Rated, again: Again) -> tuple[PoolShown, ...]:
     if again.rating is None:
         return ()
-    after: dict[tuple[str, int], PoolState] = {
-        (pool.pool, pool.start_us): pool for pool in again.rating.pools_after
-    }
-    return tuple(
-        pool_shown(
-            again.content,
-            pool,
-            after[pool.pool, pool.start_us],
-            at_us=record.event["event_time_us"],
-            paid=_paid(record.rating["lines"], pool.pool),
+    lines = record.rating["lines"]
+    shown: list[PoolShown] = []
+    for before, after in zip(again.rating.pools_before, again.rating.pools_after, strict=True):
+        own = f", pool {before.pool}, "
+        closed = any(pool.pool == before.pool for pool in shown) or not any(
+            own in line["explain"] for line in lines
         )
-        for pool in again.rating.pools_before
-        if (pool.pool, pool.start_us) in after
-    )
+        paid = (
+            _adjusted(lines, before.pool, after.amount_atto - before.amount_atto)
+            if closed
+            else _paid(lines, before.pool)
+        )
+        at_us = before.start_us if closed else record.event["event_time_us"]
+        shown.append(pool_shown(again.content, before, after, at_us=at_us, paid=paid))
+    return tuple(shown)
+
+
+def _adjusted(lines: Sequence[Mapping[str, Any]], pool: str, owed: int) -> int:
+    """What a re-rate's last replacement writes for a period that it closes: one line, none where nothing is
+    owed. Periods of one pool have lines alike but for the amount.
+    """
+    amounts = [atto(line["amount"] or "0") for line in lines if line["explain"].startswith(f"{pool}: ")]
+    return owed if owed in amounts else sum(amounts)
 
 
 def _paid(lines: Sequence[Mapping[str, Any]], pool: str) -> int:
