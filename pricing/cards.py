@@ -312,8 +312,8 @@ class Contract:
     to 7 Sunday for a week. A change of the customer's contract ends a pool's period, unless the contract that
     follows has `carry_over` and the same billing period and sells the same pool.
 
-    `minimum`, `commitment` and `allowance` are amounts of a billing period in the contract's currency: lines of
-    the period's statement, which price no event.
+    `minimum`, `commitment` and `allowance` are amounts of a billing period in the contract's currency: lines
+    of the period's statement, which price no event.
     """
 
     contract_id: str

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pricing.cards import ALL
 from pricing.errors import CardError, UsageError
+from pricing.instants import instant_text
 from pricing.meters import MeterRegistry
 from pricing.money import parse_decimal
 
@@ -45,11 +46,18 @@ def spans(field: str, dated: Iterable[Span], fault: Fault) -> Faults:
     for span in sorted(dated, key=lambda span: (span[0] is not None, span[0] or 0)):
         start, end = span
         if start is not None and end is not None and start >= end:
-            yield fault(field, f"[{start}, {end})", "valid_from must be before valid_to")
+            yield fault(field, _span_text(span), "must begin before its end")
         if previous is not None and (previous[1] is None or start is None or start < previous[1]):
-            yield fault(field, f"[{start}, {end})", f"overlaps [{previous[0]}, {previous[1]})")
+            yield fault(field, _span_text(span), f"overlaps {_span_text(previous)}")
         if previous is None or (previous[1] is not None and (end is None or end > previous[1])):
             previous = span
+
+
+def _span_text(span: Span) -> str:
+    """As `[2026-01-01T00:00:00Z, without end)`."""
+    start, end = span
+    since = "since ever" if start is None else instant_text(start)
+    return f"[{since}, {'without end' if end is None else instant_text(end)})"
 
 
 def meters(

@@ -15,8 +15,8 @@ def parse_instant(text: str) -> int:
     if not _INSTANT.match(text):
         raise ValueError(INSTANT_RULE)
     try:
-        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
-    except (ValueError, OverflowError) as error:
+        return (datetime.fromisoformat(text).astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+    except (ValueError, OverflowError) as error:  # an offset may lead out of the years 1 to 9999
         raise ValueError(f"{INSTANT_RULE}: {error}") from error
 
 

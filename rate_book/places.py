@@ -235,7 +235,9 @@ def _pool(pool: Pool, version: PoolVersion) -> dict[Place, Value]:
     operator = ">" if version.operator == "gt" else ">="
     for tier in version.tiers:
         step = f"{operator} {tier.start}"
-        values[Place("", step, "rate")] = number(tier.rate, tier.per)
+        # Begun packages of another size are another price, whatever a unit of a full one costs.
+        rest = f", each begun {tier.per}" if version.shape == "package" else ""
+        values[Place("", step, "rate")] = number(tier.rate, tier.per, rest)
         if Fraction(tier.flat):
             values[Place("", step, "flat")] = number(tier.flat)
     return values

@@ -14,6 +14,9 @@ else:
     _Base = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
+_DEEPEST = 50  # a rate in a step of a variant is nested in 12
+
+
 class _TextLoader(_Base):
     """Base loader (no types) that refuses a key written twice, where the second would silently win, and any
     tag (`!!omap`), by which a mapping would be built without that check.
@@ -55,6 +58,20 @@ _TextLoader.add_constructor("tag:yaml.org,2002:str", _text)
 _TextLoader.add_constructor(None, _refused)
 
 
+def _check_depth(text: str) -> None:
+    """Building what is nested goes as deep as it is: without a bound a file could end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_TextLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                rule = f"nested in more than {_DEEPEST} lists and mappings"
+                mark: Any = event.start_mark  # the library names two kinds of mark and takes either
+                raise yaml.constructor.ConstructorError(None, None, rule, mark)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 def read_yaml(path: Path) -> object:
     """The file as nested dict, list and str. Raises BookInvalidError naming the file, line and column."""
     try:
@@ -64,6 +81,7 @@ def read_yaml(path: Path) -> object:
             str(path), "file", path.name, f"must be a readable UTF-8 file: {error}"
         ) from error
     try:
+        _check_depth(text)
         return yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a base loader constructs only dict, list and str
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

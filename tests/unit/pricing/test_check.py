@@ -100,7 +100,12 @@ CARD_FAULTS = [
         "known meter",
     ),
     (version(parts_at_whole_rate=("zebras",)), "versions[0].parts_at_whole_rate", "zebras", "known meter"),
-    (version(valid_from_us=5, valid_to_us=5), "versions", "[5, 5)", "before valid_to"),
+    (
+        version(valid_from_us=5, valid_to_us=5),
+        "versions",
+        "[1970-01-01T00:00:00.000005Z, 1970-01-01T00:00:00.000005Z)",
+        "before its end",
+    ),
     (version(context=(PROCESSING, PROCESSING)), "versions[0].context", "processing", "declared twice"),
     (
         version(context=(ContextKey("k", ("a", "a"), "a"),)),

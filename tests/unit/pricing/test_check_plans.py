@@ -66,7 +66,7 @@ def test_a_sound_book_of_all_kinds_has_no_fault() -> None:
         (
             replace(POOL, versions=(GRADUATED, GRADUATED)),
             "pools.tokens.versions",
-            "[None, None)",
+            "[since ever, without end)",
             "overlaps",
         ),
         (
@@ -218,12 +218,17 @@ ALIAS = ModelAlias("p", "latest", "m")
 @pytest.mark.parametrize(
     ("aliases", "field", "value", "rule"),
     [
-        ((ALIAS, ModelAlias("P", "LATEST", "n")), "valid", "[None, None)", "overlaps"),
+        ((ALIAS, ModelAlias("P", "LATEST", "n")), "valid", "[since ever, without end)", "overlaps"),
         ((replace(ALIAS, alias="M", model="n"),), "alias", "M", "exact name of card p/m"),
         ((replace(ALIAS, model="Latest"),), "model", "Latest", "is an alias itself"),
         ((ALIAS, ModelAlias("p", "newest", "latest")), "model", "latest", "is an alias itself"),
         ((replace(ALIAS, model=""),), "alias", "'latest'", "needs a provider"),
-        ((replace(ALIAS, valid_from_us=5, valid_to_us=5),), "valid", "[5, 5)", "before valid_to"),
+        (
+            (replace(ALIAS, valid_from_us=5, valid_to_us=5),),
+            "valid",
+            "[1970-01-01T00:00:00.000005Z, 1970-01-01T00:00:00.000005Z)",
+            "before its end",
+        ),
     ],
 )
 def test_a_faulty_alias_is_named(aliases: tuple[ModelAlias, ...], field: str, value: str, rule: str) -> None:
@@ -236,7 +241,7 @@ def test_a_faulty_alias_is_named(aliases: tuple[ModelAlias, ...], field: str, va
 @pytest.mark.parametrize(
     ("exchange", "field", "value", "rule"),
     [
-        ((EURO, EURO), "valid", "[None, None)", "overlaps"),
+        ((EURO, EURO), "valid", "[since ever, without end)", "overlaps"),
         ((replace(EURO, rate="0"),), "rate", "'0'", "above 0"),
         ((replace(EURO, rate="-1"),), "rate", "'-1'", "above 0"),
         ((replace(EURO, to="USD"),), "to", "USD", "another currency"),

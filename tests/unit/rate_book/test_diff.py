@@ -147,6 +147,21 @@ def test_a_least_quantity_is_part_of_a_price() -> None:
     assert (change.old, change.new, change.difference) == ("1", "1, at least 10", "+0")
 
 
+def test_begun_packages_of_another_size_are_another_price() -> None:
+    """1,500 units are two packages of 1,000 at 10, which is 20; one package of 2,000 at 20 is 20 as well, but
+    500 units are 10 and 20.
+    """
+
+    def sold(tier: Tier) -> BookContent:
+        pool = Pool("packs", "USD", (PoolVersion("package", (tier,)),))
+        return BookContent(price_cards=(PriceCard("list", (), (pool,)),))
+
+    change = only(sold(Tier("0", "10", "1000")), sold(Tier("0", "20", "2000")))
+    assert change.what == "price card list, pool packs"
+    assert (change.place.item, change.difference, change.percent) == ("rate", "+0 per 2000", "+0")
+    assert (change.old, change.new) == ("10 per 1000, each begun 1000", "20 per 2000, each begun 2000")
+
+
 PLAN = BookContent(
     price_cards=(
         PriceCard(

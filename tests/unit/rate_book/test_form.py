@@ -77,6 +77,8 @@ def test_more_than_18_digits_after_the_point_are_refused_by_card_and_meter(tmp_p
         ("priority: 2", "priority: 2.5", "priority", "2.5"),
         ("to: 2026-01-01T00:00:00Z", "to: 2026-01-01", "to", "2026-01-01"),
         ("to: 2026-01-01T00:00:00Z", "to: 2026-13-01T00:00:00Z", "to", "2026-13-01T00:00:00Z"),
+        ("to: 2026-01-01T00:00:00Z", 'to: "0001-01-01T00:00:00+14:00"', "to", "0001-01-01T00:00:00+14:00"),
+        ("to: 2026-01-01T00:00:00Z", 'to: "9999-12-31T23:59:59-14:00"', "to", "9999-12-31T23:59:59-14:00"),
         ("2.50 per 1000000", "2.5e-6", "rates.input_tokens", "2.5e-6"),
         ("2.50 per 1000000", "-1", "rates.input_tokens", "-1"),
         ("2.50 per 1000000", ".nan", "rates.input_tokens", ".nan"),
@@ -118,6 +120,14 @@ def test_a_key_written_twice_is_refused_with_its_line(tmp_path: Path) -> None:
 def test_a_tag_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
     """A tagged mapping would pass by the check for keys written twice."""
     assert refused(tmp_path, text).field.startswith("line 2, column ")
+
+
+@pytest.mark.parametrize("depth", [51, 100_000])
+def test_what_is_nested_without_end_is_refused_with_its_line(tmp_path: Path, depth: int) -> None:
+    """The mapping of the document and 49 lists are 50; the 50th list stands in column 60 of line 2."""
+    error = refused(tmp_path, f"provider: acme\ncurrency: {'[' * (depth - 1)}{']' * (depth - 1)}\n")
+    assert error.field == "line 2, column 60"
+    assert error.rule == "nested in more than 50 lists and mappings"
 
 
 def test_two_settings_and_an_empty_directory_are_refused(tmp_path: Path) -> None:
