@@ -45,10 +45,18 @@ _MEANING = {
     "ledger_customer": "ledger.customers contradicts the customer's rows",
     "ledger_extra": "a row of the ledger has no record",
     "ledger_gap": "the ledger lacks records of a customer's sequence",
+    "ledger_grain": "a roll-up of days or months is not the sum of the finer ones",
     "ledger_missing": "a record below the ledger's position has no row",
+    "ledger_posting": "a row is not in the period that the customer's closed statements leave for it",
     "ledger_position": "the ledger's position is not one that the broker holds",
+    "ledger_query": "what a query cost is not the sum of its rows",
+    "ledger_record": "a row does not hold what its record says",
+    "ledger_reversal": "a correction's row does not fit the row that it takes back",
     "ledger_rollup": "a roll-up is not the sum of its rows",
+    "ledger_row": "a column contradicts the record that the row holds",
     "ledger_sequences": "a customer's rows are not one for each number of its sequence",
+    "ledger_statement": "a closed statement was altered",
+    "ledger_twice": "a row stands twice, on different days",
     "misrouted": "a customer was rated on a partition that is not its own",
     "offset_unaccounted": "an event was neither rated, rejected nor a duplicate, or more than one of these",
     "open_transaction": "a transaction stays open: its records are not visible",
@@ -207,6 +215,9 @@ def _ledger(ledger: LedgerSummary) -> list[str]:
     most = max(ledger.partitions, key=lambda one: one.behind, default=None)
     if most is not None and most.behind:
         lines[1] += f", most of them {most.topic} {most.partition}: {most.behind:,}"
+    if ledger.proved:
+        beside = f"{ledger.compared:,} of them beside their record"
+        lines.append(f"proved      {ledger.proved:>14,}   rows one by one, {beside}")
     return lines + [f"note: {note}" for note in ledger.notes]
 
 

@@ -21,6 +21,7 @@ from ledger.adapters.again import compute_again
 from ledger.adapters.books import StoredBooks
 from ledger.adapters.find import Log, Range
 from ledger.adapters.ledger_cut import LedgerCut
+from ledger.adapters.ledger_proof import LedgerProof
 from ledger.adapters.ledger_reader import reading
 from ledger.adapters.topics import Topics, decode_event
 from ledger.core.explain import Answer, Explanation, Rated, Wanted
@@ -102,6 +103,8 @@ def verify(
         wanted = _wanted(partitions, logs.partitions())
         with reading(dsn) as reader:
             ledger = LedgerCut.make(logs, reader, wanted, quick=quick, since=since)
+            if ledger is not None and depth is Depth.COMPLETE:
+                LedgerProof(ledger, StoredBooks(dsn).recompute, findings, progress).run()
         if quick:
             report = Report(findings, Totals(), (), of_topics=False)
         else:

@@ -290,19 +290,21 @@ def _check_rows(
 def check_sums(stored: Stored, findings: Findings) -> None:
     """The roll-ups of each posted day sum to its rows, each grain to the finer one; exactly."""
     for table, sums in stored.rollups.items():
-        _compare(f"ledger.{table}", "rows sum to", stored.day_sums, sums, findings, stored.detached)
-    for table, (finer, sums) in stored.grains.items():
-        _compare(f"ledger.{table}", "finer sums give", finer, sums, findings, frozenset())
+        sides = stored.day_sums, sums
+        _compare("ledger_rollup", f"ledger.{table}", "rows sum to", sides, findings, stored.detached)
+    for table, sides in stored.grains.items():
+        _compare("ledger_grain", f"ledger.{table}", "finer sums give", sides, findings, frozenset())
 
 
-def _compare(  # noqa: PLR0917  # two sides, their names, and where it goes
+def _compare(  # noqa: PLR0917  # what must be and what is, their names, and where it goes
+    check: str,
     where: str,
     what: str,
-    expected: Mapping[DayKey, Sums],
-    found: Mapping[DayKey, Sums],
+    sides: tuple[Mapping[DayKey, Sums], Mapping[DayKey, Sums]],
     findings: Findings,
     detached: Iterable[date],
 ) -> None:
+    expected, found = sides
     none = Sums(0, Decimal(0), Decimal(0))
     gone = frozenset(detached)
     for key in sorted(expected.keys() | found.keys(), key=repr):
@@ -313,7 +315,7 @@ def _compare(  # noqa: PLR0917  # two sides, their names, and where it goes
             if has != wants:
                 currencies = f"cost in {key[1] or 'none'}, price in {key[2] or 'none'}"
                 text = f"posted {key[0]} ({currencies}) column {column}: roll-ups {has}, {what} {wants}"
-                findings.add("ledger_rollup", None, where, text)
+                findings.add(check, None, where, text)
 
 
 def check_bad(stored: Stored, findings: Findings) -> None:
