@@ -48,6 +48,7 @@ class World:
         return os.environ | {
             "RATESTREAM_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "RATESTREAM_KAFKA__TOPIC_PREFIX": self.kafka.topic_prefix,
+            "RATESTREAM_KAFKA__PARTITIONS": str(self.kafka.partitions),
             "RATESTREAM_POSTGRES__DSN": self.dsn,
             "RATESTREAM_RATER__STATE_DIR": str(self.directory / f"state-{self.kafka.topic_prefix}"),
             "RATESTREAM_PROJECT_DIR": str(self.directory),
@@ -125,7 +126,7 @@ def run_bare(world: World) -> dict[str, Any]:
     target = world.kafka.topic_prefix + "bare"
     specification = next(spec for spec in specs(world.kafka, TopicsSettings()) if spec.name == source)
     admin.create(admin.admin_client(world.kafka), [replace(specification, name=target)])
-    figures = _child(
+    figures = child(
         [
             "bench.pipeline.bare",
             "--bootstrap",
@@ -146,7 +147,7 @@ def run_bare(world: World) -> dict[str, Any]:
 
 def run_rater(world: World, *, check: bool = True, extra: list[str] | None = None) -> dict[str, Any]:
     """The rater over the world's events; totals are compared with the rates by hand."""
-    figures = _child(
+    figures = child(
         ["bench.pipeline.rated", "--events", str(world.count), *(extra or [])], world.environment()
     )
     if check:
@@ -163,7 +164,8 @@ def run_rater(world: World, *, check: bool = True, extra: list[str] | None = Non
     return figures
 
 
-def _child(arguments: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
+def child(arguments: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run a module of the benchmarks; its figures are the last line that it prints."""
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         env=dict(environment),
