@@ -155,7 +155,9 @@ class Splitter:
                 break
         whole = plan.meters[position]
         parts = [plan.meters[part] for part in inside if values[plan.meters[part]]]
-        said = " + ".join(f"{part} {format_atto(values[part])}" for part in parts)
+        # Each without what is counted in its own parts, so that the sum can be checked by hand.
+        rests = ((plan.meters[part], leaves[part]) for part in inside if leaves[part])
+        said = " + ".join(f"{part} {format_atto(rest)}" for part, rest in rests)
         excess = format_atto(-leaves[position])
         rule = (
             f"parts cannot exceed their whole: {said} exceed {whole} {format_atto(values[whole])} by {excess}"

@@ -76,6 +76,17 @@ def test_an_amount_has_at_most_twenty_digits() -> None:
     assert error.rule == "an amount has at most 20 digits before the point"
 
 
+@pytest.mark.parametrize("unknown", [{}, {"queries": 1}])
+def test_so_has_a_sum_whether_all_of_it_is_priced_or_not(unknown: dict[str, int]) -> None:
+    """5 x 10^16 and 4.9...9 x 10^16 at 1000 fit; twice 5 x 10^16 are 10^20."""
+    by = book(provider("rates: {dbus: 1000, credits: 1000}"))
+    most = cost(by, {"dbus": 5 * 10**16, "credits": 5 * 10**16 - 1, **unknown})
+    assert most == ("partial " if unknown else "") + "99999999999999999000 USD"
+    with pytest.raises(UsageError) as refused:
+        cost(by, {"dbus": 5 * 10**16, "credits": 5 * 10**16, **unknown})
+    assert (refused.value.field, refused.value.value) == ("cost", str(10**20))
+
+
 @pytest.mark.parametrize("before", [10**20 - 6, 10**20 - 5])
 def test_so_has_the_quantity_of_a_period(before: int) -> None:
     """Five more make 10^20 - 1, which is the last quantity, or 10^20."""

@@ -36,6 +36,23 @@ MISSING = "{} is a part of {}, which inclusive usage must report as well"
                 "common part reported: cache_audio_read_tokens, cache_text_read_tokens"
             ),
         ),
+        # All writes are kept for 5 minutes; that says nothing of which tokens were audio.
+        (
+            {
+                "input_tokens": 100,
+                "cache_read_tokens": 60,
+                "cache_write_tokens": 30,
+                "cache_write_5m_tokens": 30,
+                "input_audio_tokens": 20,
+            },
+            "input_tokens",
+            "100",
+            (
+                "parts cannot exceed their whole: cache_read_tokens 60 + cache_write_5m_tokens 30 + "
+                "input_audio_tokens 20 exceed input_tokens 100 by 10; parts that overlap need their common "
+                "part reported: cache_audio_read_tokens, cache_audio_write_5m_tokens, cache_audio_write_tokens"
+            ),
+        ),
         (
             {"cache_read_tokens": "2.50"},
             "cache_read_tokens",

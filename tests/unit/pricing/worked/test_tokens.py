@@ -125,3 +125,18 @@ def test_a_new_meter_is_data() -> None:
     known = book(settings, provider("rates: {map_tiles: 0.004}"))
     assert cost(known, {"map_tiles": 7}) == "0.028 USD"
     assert cost(known, {"moon_tiles": 7}) == "unpriced"
+
+
+def test_the_order_in_which_new_meters_are_declared_means_nothing() -> None:
+    """10 in all, 6 of them hot, 1 of those loud: 4 x 1 + 5 x 2 + 1 x 3 = 17."""
+    settings = """
+    settings:
+      meters:
+        - {meter: loud, dimensions: {family: calls, heat: hot, noise: loud}}
+        - {meter: calls, dimensions: {family: calls}}
+        - {meter: hot, dimensions: {family: calls, heat: hot}}
+    """
+    by = book(settings, provider("rates: {calls: 1, hot: 2, loud: 3}"))
+    usage = {"hot": 6, "calls": 10, "loud": 1}
+    assert cost(by, usage, usage_semantics="inclusive") == "17 USD"
+    assert cost(by, {"calls": 4, "hot": 5, "loud": 1}) == "17 USD"
