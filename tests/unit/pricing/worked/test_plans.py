@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.pricing.worked.pencil import EVERYBODY, book, contract, cost, customer, price, provider
+from tests.unit.pricing.worked.pencil import EVERYBODY, book, contract, cost, customer, price, provider, rated
 
 COST = provider(
     """
@@ -225,5 +225,7 @@ def test_an_override_stands_first_in_the_contract() -> None:
         ("2026-07-01T00:00:00Z", "2"),
     ):
         assert price(by, usage, at=at) == f"{amount} USD"
+    assert rated(by, usage).plan == "special"
+    assert rated(by, usage, at="2026-01-01T00:00:00Z").plan == "standard"
     assert price(by, usage, requested_model="n") == "3 USD"
     assert price(by, usage, customer_id="another") == "3 USD"

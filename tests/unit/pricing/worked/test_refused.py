@@ -50,7 +50,8 @@ MISSING = "{} is a part of {}, which inclusive usage must report as well"
             (
                 "parts cannot exceed their whole: cache_read_tokens 60 + cache_write_5m_tokens 30 + "
                 "input_audio_tokens 20 exceed input_tokens 100 by 10; parts that overlap need their common "
-                "part reported: cache_audio_read_tokens, cache_audio_write_5m_tokens, cache_audio_write_tokens"
+                "part reported: cache_audio_read_tokens, cache_audio_write_5m_tokens, "
+                "cache_audio_write_tokens"
             ),
         ),
         (
