@@ -64,14 +64,18 @@ def diff(old: BookContent, new: BookContent) -> tuple[PriceChange, ...]:
 
 
 def _but_same(content: BookContent, other: BookContent) -> BookContent:
-    """The content without the cards that the other has alike: in most comparisons nearly all of them."""
+    """The content without the cards that the other has alike: in most comparisons nearly all of them; and
+    without the zones that only one of them has, since those come with what names them.
+    """
     owned = {item.price_card_id: item.cards for item in other.price_cards}
     price_cards = tuple(
         replace(item, cards=_unlike(item.cards, owned.get(item.price_card_id, ())))
         for item in content.price_cards
     )
     cards = _unlike(content.provider_cards, other.provider_cards)
-    return replace(content, provider_cards=cards, price_cards=price_cards)
+    both = {zone.name for zone in other.zones}
+    zones = tuple(zone for zone in content.zones if zone.name in both)
+    return replace(content, provider_cards=cards, price_cards=price_cards, zones=zones)
 
 
 def _unlike(cards: Iterable[RateCard], others: Iterable[RateCard]) -> tuple[RateCard, ...]:

@@ -17,6 +17,7 @@ from pricing.cards import (
     PoolVersion,
     Rate,
     RateCard,
+    Zone,
 )
 from rate_book.content import plain
 
@@ -117,7 +118,8 @@ def places_of(content: BookContent) -> Things:
         (f"exchange {item.currency} to {item.to}", item.valid_from_us, item.valid_to_us, number(item.rate))
         for item in content.exchange
     )
-    settings = ("dimensions", "context_ignored", "meters", "units", "zones")
+    things |= {f"zone {zone.name}": tuple(_offsets(zone)) for zone in content.zones}
+    settings = ("dimensions", "context_ignored", "meters", "units")
     things["settings"] = (_always(_terms(content, settings)),)
     return things
 
@@ -138,6 +140,15 @@ def _spans(items: Iterable[tuple[str, int | None, int | None, Value]]) -> Things
     for what, from_us, to_us, value in items:
         found[what].append(Dated.of(from_us, to_us, {Place("", "", what.split()[0]): value}))
     return dict(found)
+
+
+def _offsets(zone: Zone) -> Iterator[Dated]:
+    """A zone's offsets over time; the first one holds before its instant too."""
+    starts = (None, *(start for start, _ in zone.transitions[1:]))
+    ends = (*starts[1:], None)
+    for start, end, (_, seconds) in zip(starts, ends, zone.transitions, strict=True):
+        value = Value(f"{seconds} s east of UTC")
+        yield Dated.of(start, end, {Place("", "", "offset"): value})
 
 
 def _terms(holder: object, names: Iterable[str]) -> dict[Place, Value]:

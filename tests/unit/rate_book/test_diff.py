@@ -25,6 +25,7 @@ from pricing.cards import (
     Tier,
     Variant,
     Window,
+    Zone,
 )
 from rate_book.diff import PriceChange, diff
 from rate_book.places import Place, Value, number
@@ -160,6 +161,16 @@ def test_begun_packages_of_another_size_are_another_price() -> None:
     assert change.what == "price card list, pool packs"
     assert (change.place.item, change.difference, change.percent) == ("rate", "+0 per 2000", "+0")
     assert (change.old, change.new) == ("10 per 1000, each begun 1000", "20 per 2000, each begun 2000")
+
+
+def test_a_zone_that_both_books_have_differs_where_its_offset_does() -> None:
+    """An hour east of UTC until 50, then two; the other data keep the one hour until 70."""
+    old = BookContent(zones=(Zone("Europe/Berlin", ((0, 3600), (50, 7200))),))
+    change = only(old, BookContent(zones=(Zone("Europe/Berlin", ((0, 3600), (70, 7200))),)))
+    assert (change.what, change.place.item) == ("zone Europe/Berlin", "offset")
+    assert (change.from_us, change.to_us) == (50, 70)
+    assert (change.old, change.new) == ("7200 s east of UTC", "3600 s east of UTC")
+    assert diff(BookContent(), old) == ()
 
 
 PLAN = BookContent(
