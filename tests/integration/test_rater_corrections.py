@@ -7,13 +7,15 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from rate_book.store import apply
 from runtime.postgres import connect
 from schemas import topics
 from schemas.codec import CODEC
-from tests.commands import apply_changed, command, current, paid, run_of, send
+from tests.commands import apply_changed, command, corrections_pending, current, paid, run_of, send
 from tests.fault.checks import verify
+from tests.fault.proxy import Proxy
 from tests.fix_rater import Pipeline, usage_event, whole
 from tests.pooled_book import POOLED_BOOK
 
@@ -115,4 +117,32 @@ def test_an_older_version_is_loaded_when_a_command_needs_it(pooled: Pipeline) ->
     pooled.wait_frames(1)
     send(pooled, [command(current(pooled)["steps", "event-0"], "void", "void")])
     assert paid(pooled) == {"steps": Fraction(5)}
+    verify(pooled)
+
+
+def test_a_command_waits_for_the_version_that_it_needs_while_events_go_on(pooled: Pipeline) -> None:
+    """PostgreSQL goes away when version 3 is confirmed. An event of 1000 and 100 under it is rated meanwhile:
+    2000 input tokens are 8, 200 output tokens 2. Afterwards one of the two is voided: 4 and 1 are left.
+    """
+    pooled.emit(events_of("steps", range(1)))
+    rater = pooled.start()
+    pooled.wait_drained()
+    apply_changed(pooled)
+    assert rater.terminate() == 0
+    given = conninfo_to_dict(pooled.dsn)
+    proxy = Proxy(str(given["host"]), int(str(given["port"])))
+    rater = pooled.start(postgres__dsn=make_conninfo(pooled.dsn, port=proxy.port))
+    rater.wait_owner()
+    proxy.cut()
+    void = command(current(pooled)["steps", "event-0"], "void", "void")
+    pooled.emit_raw([void], topic=topics.USAGE_CORRECTIONS)
+    pooled.emit(events_of("steps", range(1, 2)))
+    pooled.wait_drained()
+    assert paid(pooled) == {"steps": Fraction(10)}
+    assert corrections_pending(pooled) == 1
+    proxy.mend()
+    send(pooled, [])
+    assert paid(pooled) == {"steps": Fraction(5)}
+    assert rater.terminate() == 0
+    proxy.cut()
     verify(pooled)
