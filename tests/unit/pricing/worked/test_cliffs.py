@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.pricing.worked.pencil import book, cost, provider
+from tests.unit.pricing.worked.pencil import EVERYBODY, book, contract, cost, customer, price, provider
 
 CLIFF = """
 rates: {{input_tokens: 1 per 1000, cache_read_tokens: 0.1 per 1000, output_tokens: 5 per 1000}}
@@ -48,7 +48,9 @@ def test_the_whole_request_by_its_input_cached_or_not(
     401 + 100: `>` 1.604 + 0.04 + 0.09 = 1.734. 399 + 100: 0.798 + 0.01 + 0.07 = 0.878.
     """
     usage = {"input_tokens": fresh, "cache_read_tokens": cached, "output_tokens": 10}
-    assert cost(book(provider(CLIFF.format(operator=operator))), usage) == f"{amount} USD"
+    rates = CLIFF.format(operator=operator)
+    by = book(provider(rates), customer(rates), contract(), EVERYBODY)
+    assert (cost(by, usage), price(by, usage)) == (f"{amount} USD", f"{amount} USD")
 
 
 @pytest.mark.parametrize(
