@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pricing.cards import BookContent, CardVersion, Cell, Rate, RateCard
 from pricing.compile import CompiledBook
-from rate_book.errors import NoBookError, StoreBrokenError
+from rate_book.errors import NoBookError
 from rate_book.store import apply
 from rate_book.versions import BookVersions
 from runtime.postgres import connect, migrate
@@ -85,20 +85,3 @@ def test_it_is_had_once_postgresql_is_back(postgres: PostgresFixture) -> None:
         proxy.mend()
         assert loaded(versions, 1).version == 1
     proxy.cut()
-
-
-def test_a_version_whose_text_was_changed_stops_who_asks(postgres: PostgresFixture) -> None:
-    put(postgres, "1")
-    with connect(postgres.dsn) as connection:
-        connection.execute("alter table rate_book.versions disable trigger all")
-        connection.execute("update rate_book.versions set content_hash = 'sha256:' || repeat('0', 64)")
-    with loading(postgres.dsn) as versions:
-
-        def broken() -> bool:
-            try:
-                assert versions.book_at(1) is None
-            except StoreBrokenError:
-                return True
-            return False
-
-        wait_for(broken, "the version is found broken")
