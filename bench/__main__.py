@@ -9,18 +9,21 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bench import book, ledger_questions
+from bench.ledger import quick
+from bench.ledger import run as ledger
 from bench.micro import price
 from bench.peers import timing
 from bench.pipeline.run import clean_up, database, empty_database, new_world, run_bare, run_rater
 from cli.stack.local import LocalStack
 from runtime.settings import SettingsLoader
 
-PARTS = ("price", "book", "questions", "loops")
+PARTS = ("price", "book", "questions", "ledger", "loops")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -37,6 +40,9 @@ def main() -> None:
         default=ledger_questions.EVENTS,
         help="events that questions are asked about",
     )
+    parser.add_argument(
+        "--ledger-rows", type=int, default=quick.ROWS, help="rows that a quick verification counts and sums"
+    )
     parser.add_argument("--only", choices=PARTS, help="one part; by default all")
     arguments = parser.parse_args()
     parts = PARTS if arguments.only is None else (arguments.only,)
@@ -52,6 +58,10 @@ def main() -> None:
         if "questions" in parts:
             print(f"questions over a month of {arguments.month_events:,} events ...", flush=True)
             figures["questions"] = ledger_questions.run(empty_database(loader), arguments.month_events)
+        if "ledger" in parts:
+            figures["ledger"] = ledger.run(
+                loader, arguments.events, arguments.rounds, arguments.ledger_rows, partial(print, flush=True)
+            )
         if "loops" in parts:
             figures |= _loops(loader, arguments)
     RESULTS.mkdir(exist_ok=True)
@@ -125,6 +135,8 @@ def _show(figures: dict[str, Any], path: Path) -> None:
         print("\na book of many years")
         for name, value in figures["book"].items():
             print(f"  {name:<28} {value}")
+    if "ledger" in figures:
+        ledger.show(figures["ledger"])
     if "questions" in figures:
         print(f"\nquestions over {figures['questions']['events']:,} events, ms (min, median, max)")
         for name, took in figures["questions"]["ms"].items():

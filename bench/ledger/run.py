@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.pipeline.run import World, child, clean_up, database, new_world, run_rater
+from bench.ledger import quick
+from bench.pipeline.run import World, child, clean_up, database, empty_database, new_world, run_rater
 from bench.world import expected_totals
 from runtime.postgres import connect
 from runtime.settings import SettingsLoader
@@ -23,8 +24,10 @@ _CHUNK = 1 << 20
 _QUICK_ROUNDS = 5
 
 
-def run(loader: SettingsLoader, count: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """The figures of `rounds` rounds over `count` rated records."""
+def run(
+    loader: SettingsLoader, count: int, rounds: int, rows: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The figures of `rounds` rounds over `count` rated records, and of verifying `rows` generated ones."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         say(f"ledger: {count:,} events, rated ...")
@@ -38,8 +41,14 @@ def run(loader: SettingsLoader, count: int, rounds: int, say: Callable[[str], No
             _check(world)
             copies.append(_copy(world, database(loader), folder / "rows"))
         say("ledger: quick verifications ...")
-        quick = [_verify(world) for _ in range(_QUICK_ROUNDS)]
-    return {"ledger": sink, "copy": copies, "quick_verify_rows": count, "quick_verify_s": quick}
+        verified = [_verify(world) for _ in range(_QUICK_ROUNDS)]
+    say(f"ledger: {rows:,} rows generated, their counts and sums ...")
+    return {
+        "ledger": sink,
+        "copy": copies,
+        "quick_verify": {"rows": count, "seconds": verified},
+        "counts_and_sums": {"rows": rows, "seconds": quick.run(empty_database(loader), rows)},
+    }
 
 
 def _check(world: World) -> None:
@@ -98,8 +107,9 @@ def show(figures: dict[str, Any]) -> None:
         ratio = ledger["events_per_s"] / copy["events_per_s"]
         figure = f"{ledger['events_per_s']:>8,}  {ledger['cpu_s_per_million']:>6}  {copy['events_per_s']:>8,}"
         print(f"  {figure}   ratio {ratio:.3f}")
-    times = figures["quick_verify_s"]
-    print(f"\nverify --quick at {figures['quick_verify_rows']:,} rows: {min(times)} to {max(times)} s")
+    for name, what in (("quick_verify", "verify --quick"), ("counts_and_sums", "its counts and sums alone")):
+        rows, times = figures[name]["rows"], figures[name]["seconds"]
+        print(f"{what}, {rows:,} rows: {min(times)} to {max(times)} s")
 
 
 def main() -> None:
@@ -107,10 +117,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=quick.ROWS)
     arguments = parser.parse_args()
     loader = SettingsLoader.of_process()
     try:
-        show(run(loader, arguments.events, arguments.rounds, lambda text: print(text, flush=True)))
+        show(
+            run(
+                loader,
+                arguments.events,
+                arguments.rounds,
+                arguments.rows,
+                lambda text: print(text, flush=True),
+            )
+        )
     finally:
         clean_up(loader)
 

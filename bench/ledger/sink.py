@@ -18,9 +18,10 @@ def main() -> None:
 
     def done() -> bool:
         nonlocal before
-        meter.batch(ledger.counters.rated - before)
-        before = ledger.counters.rated
-        return before >= arguments.events
+        rated = ledger.counters.rated
+        meter.batch(rated - before)
+        before = rated
+        return bool(rated >= arguments.events)
 
     ledger.run(done)
     meter.extra["transactions"] = ledger.counters.transactions
