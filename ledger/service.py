@@ -1,6 +1,7 @@
 """The ledger's loop: the order of its effects; beside it, what only reads (`verify`, `explain`, `simulate`).
 
 Consume, decode; then one database transaction: positions by compare-and-set, rows, roll-ups, customers.
+A batch is written by a thread of its own while the next one is consumed and decoded; never two at once.
 Nothing is committed to Kafka: the positions in PostgreSQL decide. Whatever dies, the transaction is there
 whole or not at all; where a commit's reply is lost, the positions tell which.
 """
@@ -8,6 +9,7 @@ whole or not at all; where a commit's reply is lost, the positions tell which.
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
@@ -15,7 +17,7 @@ from typing import TypeVar
 from ledger.adapters.beginning import Broker, TopicChangedError
 from ledger.adapters.days import detach_before
 from ledger.adapters.intake import batch_of
-from ledger.adapters.store import Outcome, Store
+from ledger.adapters.store import Counts, Outcome, Store
 from ledger.core.batch import Batch, Where
 from ledger.verification import Depth, explain, simulate, verify
 from runtime.clock import Clock
@@ -75,7 +77,10 @@ class Counters:
 
 
 class Ledger:
-    """Takes over the partitions that its group gives it, until told to stop. One thread."""
+    """Takes over the partitions that its group gives it, until told to stop.
+
+    The store belongs to the writing thread while a batch is under way, else to the caller's.
+    """
 
     def __init__(
         self,
@@ -96,7 +101,10 @@ class Ledger:
         self._clock = clock
         self._after_commit = after_commit
         self._sleep = sleep
-        self._positions: dict[Where, int] = {}
+        self._positions: dict[Where, int] = {}  # behind the batch under way, if there is one
+        self._opened = False
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._under_way: tuple[Batch, Future[tuple[Outcome, Counts]]] | None = None
         self._moved_in_a_row = 0
         self._days_due_s = 0.0
         self._report_due_s = clock.monotonic_s() + _REPORT_S
@@ -109,41 +117,70 @@ class Ledger:
         try:
             while not stopping():
                 self.step()
+            self._finish()
         finally:
             self._group.close()
+            self._writer.shutdown()
             self._store.close()
 
     def step(self) -> bool:
-        """One round: at most one transaction. Returns whether there was one."""
+        """One round: at most one transaction is begun. Returns whether one was."""
         limits = self._limits
         self._make_days()
         messages = self._group.poll(limits.records_max, limits.bytes_max, limits.wait_s)
+        if self._opened:
+            # Some may be of before the assignment, and follow other positions than those of now.
+            self._opened = False
+            self._group.seek(self._positions)
+            messages = []
         batch = batch_of(messages, self._positions, self._topics[0])
-        if batch.before:
-            self._write(batch)
+        begun = bool(batch.before) and self._finish()
+        if begun:
+            self._positions |= batch.after
+            self._under_way = batch, self._writer.submit(self._write, batch)
+        elif self._under_way is not None and self._under_way[1].done():
+            self._finish()
         self._check_topics()
         self._report()
-        return bool(batch.before)
+        return begun
 
-    def _write(self, batch: Batch) -> None:
-        outcome, counts = self._retried(lambda: self._store.write(batch))
+    def _write(self, batch: Batch) -> tuple[Outcome, Counts]:
+        """In the writing thread."""
+        done = self._retried(lambda: self._store.write(batch))
         self._after_commit()
+        return done
+
+    def _finish(self) -> bool:
+        """Wait for the batch under way. Returns whether what was consumed behind it is still what comes next.
+
+        Raises:
+            InfrastructureError: what the writing ended in.
+        """
+        if self._under_way is None:
+            return True
+        (batch, written), self._under_way = self._under_way, None
+        if self._account(*written.result()):
+            return True
+        self._follow(batch)
+        return False
+
+    def _account(self, outcome: Outcome, counts: Counts) -> bool:
+        """Count what was written. Returns False where nothing was, because positions were others."""
         if outcome is Outcome.MOVED:
-            self._follow(batch)
-            return
+            self.counters.moved += 1
+            return False
         if outcome is Outcome.ALREADY:
             _LOG.warning("a commit's reply was lost: the positions say that it was done")
         self._moved_in_a_row = 0
-        self._positions |= batch.after
         self.counters.transactions += 1
         self.counters.replies_lost += outcome is Outcome.ALREADY
         self.counters.rated += counts.rated
         self.counters.rejected += counts.rejected
         self.counters.bad += counts.bad
+        return True
 
     def _follow(self, batch: Batch) -> None:
         """Go where PostgreSQL's positions are: they are right whoever moved them."""
-        self.counters.moved += 1
         self._moved_in_a_row += 1
         if self._moved_in_a_row >= _MOVED_IN_A_ROW_MAX:
             raise NotOwnerError(
@@ -181,6 +218,7 @@ class Ledger:
     # --- rebalances ---
 
     def _open(self, partitions: Sequence[int]) -> dict[Where, int]:
+        self._settle()
         wanted = [(topic, partition) for topic in self._topics for partition in partitions]
         known = self._retried(lambda: self._store.positions(wanted))
         missing = [where for where in wanted if where not in known]
@@ -190,19 +228,27 @@ class Ledger:
             known = self._retried(lambda: self._store.positions(wanted))
         self._broker.check(known)
         self._positions = known
+        self._opened = True
         _LOG.info("owns partitions %s", ", ".join(map(str, partitions)))
         return dict(known)
 
     def _close(self, partitions: Sequence[int]) -> None:
-        # Transactions begin and end between two polls, so none is open here.
+        self._settle()
         self._positions = {}
         _LOG.info("gave up partitions %s", ", ".join(map(str, partitions)))
+
+    def _settle(self) -> None:
+        """Before partitions change hands the batch under way is written, or was nothing of this worker's."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            self._account(*under_way[1].result())
 
     # --- now and then ---
 
     def _make_days(self) -> None:
         now_s = self._clock.monotonic_s()
         if now_s >= self._days_due_s:
+            self._finish()
             self._retried(self._store.make_days_ahead)
             self._days_due_s = now_s + _DAYS_MADE_S
 

@@ -13,8 +13,8 @@ def ask(pipeline: Pipeline, query: str) -> list[tuple[Any, ...]]:
         return list(connection.execute(query.encode()).fetchall())
 
 
-def rows(pipeline: Pipeline) -> int:
-    return int(ask(pipeline, "select count(*) from ledger.rated")[0][0])
+def rows(pipeline: Pipeline, table: str = "rated") -> int:
+    return int(ask(pipeline, f"select count(*) from ledger.{table}")[0][0])  # noqa: S608 - a constant
 
 
 def wait_rows(pipeline: Pipeline, count: int, timeout_s: float = DEADLINE_S) -> None:
@@ -28,9 +28,11 @@ def wait_rows(pipeline: Pipeline, count: int, timeout_s: float = DEADLINE_S) -> 
 def check_ledger(pipeline: Pipeline) -> None:
     """Once all is taken over: a row for each committed record, no record twice, sums that agree."""
     for topic, table in ((topics.USAGE_RATED, "rated"), (topics.USAGE_REJECTED, "rejected")):
+        read = Counter((item.partition(), item.offset(), item.value()) for item in pipeline.read(topic))
+        count = len(read)
+        wait_for(lambda: rows(pipeline, table) >= count, f"{count} rows in ledger.{table}")  # noqa: B023
         found = ask(pipeline, f"select kafka_partition, kafka_offset, record from ledger.{table}")  # noqa: S608 - a constant
         written = Counter((partition, offset, bytes(record)) for partition, offset, record in found)
-        read = Counter((item.partition(), item.offset(), item.value()) for item in pipeline.read(topic))
         assert written == read, topic
     assert ask(pipeline, "select count(*) from ledger.bad_records") == [(0,)]
     ((broken,),) = ask(

@@ -56,9 +56,9 @@ def test_killed_twice_at_a_failpoint(pipeline: Pipeline, name: str) -> None:
         assert start(pipeline, failpoints=f"{name}:4:kill").wait_dead() == KILLED
     last = start(pipeline)
     wait_rows(pipeline, len(load.events))
+    check_ledger(pipeline)
     assert last.terminate() == 0
     assert pipeline.seen() == {(name, "kill"): 2}
-    check_ledger(pipeline)
 
 
 @pytest.mark.parametrize("name", ["after_copy", "before_pg_commit", "lost_commit_reply"])
@@ -69,8 +69,8 @@ def test_what_fails_within_the_transaction_is_done_again_without_a_restart(
     load = rated(pipeline)
     sink = start(pipeline, failpoints=f"{name}:4:raise")
     wait_rows(pipeline, len(load.events))
-    assert sink.terminate() == 0
     check_ledger(pipeline)
+    assert sink.terminate() == 0
     assert "again in" in sink.log()
     assert (_LOST in sink.log()) == (name == "lost_commit_reply")
 
@@ -89,9 +89,9 @@ def test_stopped_while_another_takes_over_and_gone_on(pipeline: Pipeline, name: 
         wait_rows(pipeline, len(load.events))
     zombie.resume()
     wait_rows(pipeline, len(load.events))
+    check_ledger(pipeline)
     for process in (zombie, other):
         assert process.terminate() == 0, process.log()
-    check_ledger(pipeline)
 
 
 class CommitCutter(Proxy):
@@ -125,11 +125,11 @@ def test_the_connection_is_lost_during_commit(pipeline: Pipeline, reached: bool)
     sink = start(pipeline, postgres__dsn=make_conninfo(pipeline.dsn, port=cutter.port))
     wait_rows(pipeline, len(load.events))
     assert cutter.cut_once
+    check_ledger(pipeline)
     assert sink.terminate() == 0
     cutter.cut()
     assert "again in" in sink.log()
     assert (_LOST in sink.log()) == reached
-    check_ledger(pipeline)
 
 
 def test_postgresql_away_for_longer_than_the_budget_stops_it_loudly(pipeline: Pipeline) -> None:
@@ -153,8 +153,8 @@ def test_postgresql_away_for_longer_than_the_budget_stops_it_loudly(pipeline: Pi
     proxy.mend()
     start(pipeline, postgres__dsn=by_proxy)
     wait_rows(pipeline, len(load.events))
-    proxy.cut()
     check_ledger(pipeline)
+    proxy.cut()
 
 
 def test_a_position_that_the_broker_no_longer_holds_stops_it_loudly(pipeline: Pipeline) -> None:
@@ -195,8 +195,8 @@ def test_two_workers_come_and_go_under_load(pipeline: Pipeline) -> None:
     load.stop()
     pipeline.wait_drained()
     wait_rows(pipeline, len(load.events))
-    assert first.terminate() == 0
     check_ledger(pipeline)
+    assert first.terminate() == 0
 
 
 @pytest.fixture
@@ -224,8 +224,8 @@ def test_postgresql_is_killed_twice_in_mid_transaction(own_stack: LocalStack, ow
         own_stack.kill9_postgres()
         own_stack.up()
     wait_rows(own_pipeline, len(load.events))
-    assert sink.terminate() == 0
     check_ledger(own_pipeline)
+    assert sink.terminate() == 0
 
 
 def test_an_event_of_a_day_without_a_partition_has_one_made(pipeline: Pipeline) -> None:
@@ -234,5 +234,5 @@ def test_an_event_of_a_day_without_a_partition_has_one_made(pipeline: Pipeline) 
     pipeline.wait_drained()
     sink = start(pipeline, ledger__days_ahead=1)
     wait_rows(pipeline, 1)
-    assert sink.terminate() == 0
     check_ledger(pipeline)
+    assert sink.terminate() == 0
