@@ -60,9 +60,8 @@ def apply_command(
             dry_run=dry_run,
         )
     stored = outcome.stored
-    needed = (
-        rerates(stored.touches, content, stored.recorded_us) if outcome.is_new and stored.version > 1 else ()
-    )
+    until_us = outcome.relied_until_us
+    needed = () if until_us is None else rerates(stored.touches, content, until_us)
     if as_json:
         told: dict[str, Any] = {"new": outcome.is_new, "dry_run": dry_run, "migrated": migrated}
         told |= version_as_data(stored) | {"rerates": [_as_data(item) for item in needed]}

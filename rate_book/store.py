@@ -67,10 +67,13 @@ class StoredVersion:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The outcome of an apply: the newest version, and whether this apply made it."""
+    """The outcome of an apply: the newest version, whether this apply made it, and the instant up to which a
+    rater may still rate by an older version (None: there was none, or nothing changed).
+    """
 
     stored: StoredVersion
     is_new: bool
+    relied_until_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +189,13 @@ def _version_after(connection: Connection, compared: _Compared, draft: _Draft) -
     """The version that the draft becomes now; or the newest, which has the same content and lead."""
     newest, touched = compared.newest, compared.touched
     now_us = _integer(connection, f"select {_NOW_US}")
+    relied_until_us = None
     if newest is not None:
         if compared.is_same and newest.lead_us == draft.lead_us:
             return Applied(newest, is_new=False)
+        relied_until_us = max(now_us + newest.lead_us, _integer(connection, _HELD_US))
         if not draft.retroactive:
-            _check_lead(touched, max(now_us + newest.lead_us, _integer(connection, _HELD_US)))
+            _check_lead(touched, relied_until_us)
     stored = StoredVersion(
         version=newest.version + 1 if newest else 1,
         content_hash=draft.packed.root.hex(),
@@ -201,7 +206,7 @@ def _version_after(connection: Connection, compared: _Compared, draft: _Draft) -
         retroactive=draft.retroactive,
         touches=touched,
     )
-    return Applied(stored, is_new=True)
+    return Applied(stored, is_new=True, relied_until_us=relied_until_us)
 
 
 def check_newest(connection: Connection) -> Newest | None:

@@ -12,6 +12,7 @@ from cli.__main__ import exit_code
 from cli.book import book
 from pricing.errors import BookError
 from rate_book.errors import BookInvalidError, ChangeTooSoonError, NoBookError
+from rate_book.instants import parse_instant
 from tests.fix_postgres import PostgresFixture
 
 pytestmark = pytest.mark.postgres
@@ -119,6 +120,10 @@ def test_a_retroactive_change_lists_what_it_touches_and_the_rerates_that_it_need
         ("price", "*", None),
         ("price", "acme", None),
     ]
+    until_us, recorded_us = (
+        parse_instant(text) for text in (told["rerates"][0]["until"], told["recorded_at"])
+    )
+    assert until_us - recorded_us == 900 * 1_000_000  # a rater may rely on the older version for the lead
     said = run("apply", str(tmp_path), "--retroactive")
     assert "price card list, card list/any, by contract c: from since ever" in said
     assert "price of customer acme, event times since ever until 20" in said
