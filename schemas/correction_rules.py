@@ -23,13 +23,22 @@ CLOSES_MAX: Final = 1_000
 _HAS: Final = {"book_version": "rerate", "amended_event": "amend"}
 
 
+def check_identity(correction: Mapping[str, Any]) -> None:
+    """Refuse a decoded Correction whose names are none: only others can be told in a rejection as they are.
+
+    Raises InvalidEvent.
+    """
+    _check_text("customer_id", correction["customer_id"], CHARACTERS_MAX["customer_id"])
+    for field, characters_max in TARGET_CHARACTERS_MAX.items():
+        _check_text(f"target.{field}", correction["target"][field], characters_max)
+
+
 def check_correction(correction: Mapping[str, Any]) -> None:
     """Refuse a decoded Correction that breaks a rule. Raises InvalidEvent with the first field that does."""
+    check_identity(correction)
     for field, characters_max in CHARACTERS_MAX.items():
         _check_text(field, correction[field], characters_max)
     target = correction["target"]
-    for field, characters_max in TARGET_CHARACTERS_MAX.items():
-        _check_text(f"target.{field}", target[field], characters_max)
     if target["expected_revision"] < 0:
         raise _invalid("target.expected_revision", target["expected_revision"], "0 or more")
     command = correction["command"]

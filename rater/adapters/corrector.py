@@ -15,8 +15,9 @@ from rater.core.command import Command, EventAt, NotYetError, Target, Written
 from rater.core.rejection import Reject
 from runtime.postgres import DatabaseUnavailableError
 from schemas.codec import CODEC, HEADER_BYTES
-from schemas.correction_rules import check_correction
+from schemas.correction_rules import check_correction, check_identity
 from schemas.errors import WireError
+from schemas.event_rules import check_event
 from schemas.reasons import INVALID_FIELD, NOT_SUPPORTED, TOO_LARGE
 from schemas.topics import USAGE_CORRECTIONS, topic
 
@@ -33,23 +34,23 @@ class WireCorrector:
         self._book_at = book_at
 
     def decode(self, value: bytes | None) -> Mapping[str, Any]:
-        """The decoded Correction of a record's value."""
+        """The decoded Correction of a record's value; its names are as long as names may be."""
         if value is not None and len(value) > _CORRECTION_BYTES_MAX:
             raise Reject(
                 TOO_LARGE,
                 None,
                 f"the correction has {len(value)} bytes; the limit is {_CORRECTION_BYTES_MAX}",
             )
-        return _decoded("Correction", value, None)
+        decoded = _decoded("Correction", value, None)
+        _check(check_identity, decoded)
+        return decoded
 
     def command(self, decoded: Mapping[str, Any]) -> Command:
         """The same, checked: its fields, the record that it names, the amended event."""
-        try:
-            check_correction(decoded)
-        except WireError as error:
-            raise Reject(error.reason, error.field, str(error)) from error
+        _check(check_correction, decoded)
         target = decoded["target"]
         record = _decoded("RatedUsage", decoded["target_record"], "target_record")
+        _check(check_event, record["event"], "target_record.")  # what is written holds it again
         amended = None
         if decoded["amended_event"] is not None:
             amended = EventAt(_amended(decoded["amended_event"]), decoded["amended_event"])
@@ -149,6 +150,13 @@ def _decoded(schema: str, value: bytes | None, field: str | None) -> Mapping[str
         return CODEC.decode(schema, value)
     except WireError as error:
         raise Reject(error.reason, field or error.field, str(error)) from error
+
+
+def _check(check: Callable[[Mapping[str, Any]], None], decoded: Mapping[str, Any], where: str = "") -> None:
+    try:
+        check(decoded)
+    except WireError as error:
+        raise Reject(error.reason, where + error.field, where + str(error)) from error
 
 
 def _amended(value: bytes) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ Event = Mapping[str, Any]
 # A broker bounds compressed batches, so an input can be larger than any output may be. Beyond this, which
 # leaves 64 KiB of usage.rejected's 4 MiB for everything else, a rejection holds coordinates only.
 ORIGINAL_BYTES_MAX = 4 * 1024 * 1024 - 64 * 1024
+_DETAIL_CHARACTERS_MAX = 4_096  # a sentence may show what a record says, whatever its length
 
 
 class Record(NamedTuple):
@@ -179,7 +180,8 @@ class BatchResult:
                 f"key and value have {size} bytes, usage.rejected keeps at most {ORIGINAL_BYTES_MAX}; "
                 "the record itself stands at its coordinates until its retention ends",
             )
-        self.rejected.append(Rejected(topic, record, verdict.reason, verdict.field, verdict.detail, identity))
+        detail = verdict.detail[:_DETAIL_CHARACTERS_MAX]
+        self.rejected.append(Rejected(topic, record, verdict.reason, verdict.field, detail, identity))
         self.reasons[verdict.reason] += 1
 
     @property

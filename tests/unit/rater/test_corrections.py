@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rater.adapters.outputs import rejected_output
 from schemas.codec import CODEC
 from tests.unit.rater.corrected import DAY_US, HOUR_US, Partition, prices, usage
 from tests.unit.rater.fakes import NOW_US
@@ -238,6 +239,49 @@ def test_bytes_that_are_no_command_are_rejected_and_the_next_one_is_applied() ->
     )
     assert [reason for _, reason, _ in partition.rejected] == ["undecodable", "undecodable", "unknown_schema"]
     assert partition.live() == ("1000", "10")
+
+
+def with_names(**names: str) -> Callable[[dict[str, Any]], None]:
+    return lambda record: record["event"].update(names)
+
+
+def with_quantity(quantity: str) -> Callable[[dict[str, Any]], None]:
+    return lambda record: record["rating"]["pools_before"][0].update(quantity=quantity)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"customer_id": "c" * 3_000_000},
+        {"target": {"source": "s", "event_id": "e" * 3_000_000, "expected_revision": 0}},
+        {"target": {"source": "\0" * 3_000_000, "event_id": "e2", "expected_revision": 0}},
+        with_names(customer_id="\1" * 3_000_000),
+        with_quantity("x" * 3_000_000),
+    ],
+)
+def test_a_command_with_endless_names_is_rejected_in_a_record_that_its_topic_takes(
+    change: dict[str, Any] | Callable[[dict[str, Any]], None],
+) -> None:
+    """usage.rejected takes 4 MiB; the original is 3 MB of them, so nothing of it may be told twice."""
+    partition = three()
+    void = partition.command("void", 2)
+    command = (
+        void | change
+        if isinstance(change, dict)
+        else void | {"target_record": forged(change, partition.current(2))}
+    )
+    result = partition.run(commands=[CODEC.encode("Correction", command)])
+    (rejected,) = result.rejected
+    output = rejected_output("usage.rejected", 0, rejected)
+    assert len(output.key or b"") + len(output.value or b"") < 3_100_000
+    assert (result.corrections_rejected, partition.live()) == (1, ("1200", "11.6"))
+
+
+def test_a_target_record_with_what_no_event_may_hold_is_refused() -> None:
+    partition = three()
+    record = forged(with_names(project="a\0b"), partition.current(2))
+    partition.run(commands=[partition.command("void", 2, target_record=record)])
+    assert partition.rejected == [("usage.corrections", "invalid_field", "target_record.project")]
 
 
 def forged(change: Callable[[dict[str, Any]], None], value: bytes) -> bytes:
