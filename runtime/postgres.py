@@ -31,8 +31,10 @@ MIGRATIONS_LOCK = (
 RATE_BOOK_LOCK = 0x7261_7465_0002
 
 # Errors that a later try may not meet: connection (08), resources (53), intervention (57P), serialisation
-# and deadlock (40). An error without a code comes from the client's side: refused, reset, timed out.
-_INFRASTRUCTURE_SQLSTATES = ("08", "53", "57P", "40001", "40P01", "55P03")
+# and deadlock (40), a session that was ended because this process had stood still (25P03, 25P04), a server
+# that is not the primary now (25006). An error without a code comes from the client's side: refused, reset,
+# timed out.
+_INFRASTRUCTURE_SQLSTATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25P04", "25006")
 
 _MIGRATION_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 
@@ -98,9 +100,11 @@ def is_infrastructure(error: BaseException) -> bool:
     """Whether a later try of the same work may succeed although nothing about the work changes."""
     if isinstance(error, DatabaseUnavailableError):
         return True
-    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError):
         return False
-    return error.sqlstate is None or error.sqlstate.startswith(_INFRASTRUCTURE_SQLSTATES)
+    if error.sqlstate is None:
+        return not isinstance(error, psycopg.InternalError)
+    return error.sqlstate.startswith(_INFRASTRUCTURE_SQLSTATES)
 
 
 def run(
@@ -125,7 +129,7 @@ def run(
         try:
             with connect(dsn, application_name=application_name) as connection:
                 return work(connection)
-        except (DatabaseUnavailableError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except (DatabaseUnavailableError, psycopg.Error) as error:
             if not is_infrastructure(error):
                 raise
             if monotonic() + pause_s >= deadline_s:

@@ -48,6 +48,10 @@ class Outcome(Enum):
     MOVED = "the positions are others: another worker wrote, or the database went back; nothing was written"
 
 
+class DetachedDayError(InfrastructureError):
+    """Records of a day come whose rows were taken out of the ledger: the process stops."""
+
+
 class NotMigratedError(InfrastructureError):
     """The database has no ledger, or this login may not write it."""
 
@@ -206,7 +210,7 @@ class Store:
             connection.execute(
                 "insert into ledger.bad_records"
                 " (topic_id, topic, kafka_partition, kafka_offset, problem, value)"
-                " values (%s, %s, %s, %s, %s, %s)",
+                " values (%s, %s, %s, %s, %s, %s) on conflict do nothing",
                 (
                     self._topic_ids[record.topic],
                     record.topic,
@@ -236,6 +240,7 @@ class Store:
         Raises:
             DatabaseUnavailableError: PostgreSQL is away, or it is unknown whether the work was committed.
             NotMigratedError: there is no ledger, or no right to write it.
+            DetachedDayError: a day that was detached is to be written.
         """
         try:
             if self._connection is None:
@@ -252,6 +257,11 @@ class Store:
                 raise NotMigratedError(
                     f"the ledger's tables: {error.diag.message_primary}; `ratestream ledger migrate` makes "
                     "them, by the login that will own them"
+                ) from error
+            if isinstance(error, psycopg.errors.ObjectNotInPrerequisiteState):
+                raise DetachedDayError(
+                    f"{error.diag.message_primary}: its records come again, and its rows are in "
+                    "tables of their own; attach them as partitions to go on"
                 ) from error
             # A statement is given up where a lost connection's transaction still has its locks: it passes.
             given_up = isinstance(error, FailpointError | psycopg.errors.QueryCanceled)

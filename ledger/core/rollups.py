@@ -31,6 +31,7 @@ DimensionsOf = Callable[[Mapping[str, Any], int], Dimensions]
 
 _DEFAULT = ("project", "product", "feature")
 _UNPRICED = "unpriced"
+_NUL = "holds NUL, which PostgreSQL cannot store"
 
 
 class SumsKey(NamedTuple):
@@ -109,7 +110,8 @@ class Rollups:
         """Add a row of ledger.rated and the decoded RatedUsage that it was made of.
 
         Raises:
-            BadRowError: an amount or a quantity is no plain decimal; nothing was added.
+            BadRowError: an amount or a quantity is no plain decimal, or what tells a key holds NUL; nothing
+                was added.
         """
         told = (
             row.plan,
@@ -141,6 +143,9 @@ class Rollups:
             self._add_query(row, events, cost, price)
 
     def _new_key(self, key: SumsKey) -> bytes:
+        for name, value in key.dimensions:
+            if value is not None and "\0" in value:
+                raise BadRowError(f"event.{name}: {_NUL}")
         found = self._digests[key] = self.keys[key] = _digest([*key[:-1], dict(key.dimensions)])
         return found
 
@@ -187,6 +192,8 @@ def _meters(rating: Mapping[str, Any]) -> list[tuple[str, _Reasons, _Part]]:
         side = 0 if line["side"] == "cost" else 1
         parts = found.get(meter)
         if parts is None:
+            if "\0" in meter:
+                raise ValueError(f"lines.meter: {_NUL}")
             parts = found[meter] = [None, None, 0, 0, None, None]
         if meter not in NO_QUANTITY:
             parts[side] = (parts[side] or 0) + _number(line["quantity"])
@@ -194,6 +201,8 @@ def _meters(rating: Mapping[str, Any]) -> list[tuple[str, _Reasons, _Part]]:
         if amount is not None:
             parts[2 + side] += _number(amount)
         elif line["status"] == _UNPRICED and parts[4 + side] is None:
+            if "\0" in line["explain"]:
+                raise ValueError(f"lines.explain: {_NUL}")
             parts[4 + side] = line["explain"]
     if rating["cost"]["status"] == _UNPRICED or rating["price"]["status"] == _UNPRICED:
         silent = _without_lines(rating)

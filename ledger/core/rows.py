@@ -14,6 +14,9 @@ _SECOND_US = 1_000_000
 _EPOCH_DAY = date(1970, 1, 1)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, written without its offset
 _NULL = "\\N"
+# An index row of PostgreSQL takes 2,704 bytes, a character up to 4; other columns of the key are short.
+_KEY_CHARACTERS_MAX = 640
+_LAST_MONTH_US = 253_399_622_400_000_000  # 9999-12-01: what comes then has no month that ends
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 Decoded = Mapping[str, Any]
@@ -95,12 +98,20 @@ def rated_row(rated: Decoded, place: Place, value: bytes) -> RatedRow:
     """The row of a RatedUsage; its posting period is its service period until a closed statement says else.
 
     Raises:
-        BadRowError: event time is no instant.
+        BadRowError: event time is no instant, or names are longer than an index takes.
     """
     event, rating = rated["event"], rated["rating"]
     cost, price, period = rating["cost"], rating["price"], rating["service_period"]
     start_us, end_us = period["start_us"], period["end_us"]
     event_time_us = event["event_time_us"]
+    key = (event["customer_id"], event["query_id"] or "", cost["currency"] or "", price["currency"] or "")
+    if sum(map(len, key)) > _KEY_CHARACTERS_MAX:
+        raise BadRowError(
+            f"customer_id, query_id and currencies: {sum(map(len, key))} characters together, rule: at most "
+            f"{_KEY_CHARACTERS_MAX}, what an index takes"
+        )
+    if event_time_us >= _LAST_MONTH_US:
+        raise BadRowError(f"event_time_us: {event_time_us}, rule: before 9999-12")
     return RatedRow(
         _day(place.append_ms // _DAY_MS),
         event["customer_id"],

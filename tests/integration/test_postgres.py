@@ -1,5 +1,6 @@
 """Connections and migrations against a real PostgreSQL."""
 
+import select
 from dataclasses import replace
 
 import psycopg
@@ -67,6 +68,27 @@ def test_no_database_is_an_infrastructure_error_that_hides_the_password() -> Non
     assert "hidden" not in str(caught.value)
     assert caught.value.exit_code == 3
     assert is_infrastructure(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "statement"),
+    [
+        ("idle_in_transaction_session_timeout", "50", "select 1"),
+        ("transaction_read_only", "on", "create table t ()"),
+    ],
+)
+def test_a_session_ended_while_the_process_stood_still_and_a_standby_are_met_again(
+    postgres: PostgresFixture, setting: str, value: str, statement: str
+) -> None:
+    connection = connect(postgres.dsn)
+    connection.execute("select set_config(%s, %s, false)", (setting, value))
+    if setting.startswith("idle"):
+        select.select([connection.fileno()], [], [], 10)  # until the server has said good-bye
+    with pytest.raises(psycopg.Error) as caught:
+        connection.execute(statement.encode())
+    connection.close()
+    assert is_infrastructure(caught.value)
+    assert not is_infrastructure(psycopg.errors.InternalError_("a bug"))
 
 
 def test_tries_end_with_the_budget() -> None:

@@ -100,3 +100,28 @@ def test_a_number_that_is_none_is_refused_and_adds_nothing() -> None:
         rollups.add(bad.row, bad.record)
     assert [it.events for it in rollups.sums.values()] == [1]
     assert rollups.meters == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "lines", "named"),
+    [
+        ({"product": "se\0arch"}, (), "event.product: holds NUL"),
+        ({}, (line("cost", "to\0kens", "1", "1"),), "lines.meter: holds NUL"),
+        ({}, (line("price", "tokens", "1", None, explain="no\0card"),), "lines.explain: holds NUL"),
+    ],
+)
+def test_a_key_with_nul_is_refused_and_adds_nothing(
+    fields: dict[str, object], lines: tuple[dict[str, object], ...], named: str
+) -> None:
+    """PostgreSQL cannot store it: the record must not stop those beside it."""
+    rollups = Rollups()
+    bad = Made().rated(event(**fields), usd("1"), usd("1"), lines)
+    with pytest.raises(BadRowError, match=named):
+        rollups.add(bad.row, bad.record)
+    assert (rollups.keys, rollups.meter_keys, rollups.sums, rollups.meters, rollups.queries) == (
+        {},
+        {},
+        {},
+        {},
+        {},
+    )

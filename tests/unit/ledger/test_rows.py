@@ -132,6 +132,23 @@ def test_an_event_time_that_is_no_instant_is_refused() -> None:
     assert instant_text(-62_135_596_800_000_000) == "0001-01-01 00:00:00.000000+00"
 
 
+def test_names_longer_than_an_index_takes_are_refused_together() -> None:
+    """128 + 256 characters, the most that events have, and currencies of 16 twice: 416 of 640 at most."""
+    assert row(customer_id="c" * 128, query_id="q" * 256)
+    assert row(customer_id="c" * 637)  # and USD
+    with pytest.raises(BadRowError, match=r"641 characters together, rule: at most 640"):
+        row(customer_id="c" * 638)
+    with pytest.raises(BadRowError, match="641 characters"):
+        row(customer_id="c" * 8, query_id="q" * 630)
+
+
+def test_an_event_time_whose_month_never_ends_is_refused() -> None:
+    """9999-12-01T00:00:00Z is second 253,399,622,400."""
+    assert row(event_time_us=253_399_622_399_999_999).event_time == "9999-11-30 23:59:59.999999+00"
+    with pytest.raises(BadRowError, match="before 9999-12"):
+        row(event_time_us=253_399_622_400_000_000)
+
+
 def test_a_row_of_a_closed_period_is_posted_to_the_open_one() -> None:
     kept = row()
     assert posted(kept, 100, 100, 300) is kept  # closed up to where its period begins
