@@ -264,7 +264,7 @@ def test_two_raters_share_the_partitions_and_each_has_both_inputs_of_its_own(pip
     check_exactly_once(pipeline, events)
     rejected = pipeline.rejected()
     assert sorted((it["topic"], it["partition"], it["reason"]) for it in rejected) == [
-        ("usage.corrections", partition, "not_supported") for partition in range(PARTITIONS)
+        ("usage.corrections", partition, "undecodable") for partition in range(PARTITIONS)
     ]
     # Who wrote the frames that moved an input, by partition: the same process for both inputs.
     writers: dict[int, set[str]] = {}
