@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from rater.core.replay import RejectedItem, Selection, going_back
 from runtime.kafka.clients import client_config
@@ -75,7 +76,7 @@ def replay_rejected(
             result.matched += 1
             if progress is not None:
                 progress(1)
-            back = going_back(item, _customer_of)
+            back = going_back(item, partial(_customer_of, item.record["topic"]))
             if back is None:
                 result.skipped.append(
                     f"usage.rejected {item.partition}:{item.offset}: "
@@ -90,9 +91,11 @@ def replay_rejected(
     return result
 
 
-def _customer_of(original: bytes) -> str | None:
+def _customer_of(topic: str, original: bytes) -> str | None:
+    """The customer that a record of an input names, or None."""
+    schema = "Correction" if topic == USAGE_CORRECTIONS else "UsageEvent"
     try:
-        customer: str = CODEC.decode("UsageEvent", original)["customer_id"]
+        customer: str = CODEC.decode(schema, original)["customer_id"]
     except WireError:
         return None
     return customer

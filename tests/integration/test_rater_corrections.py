@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from ledger.adapters.corrections import publisher
 from rate_book.store import apply
+from rater.adapters.rejected import replay_rejected
+from rater.core.replay import Selection
 from runtime.postgres import connect
 from schemas import topics
 from schemas.codec import CODEC
@@ -145,4 +148,28 @@ def test_a_command_waits_for_the_version_that_it_needs_while_events_go_on(pooled
     assert paid(pooled) == {"steps": Fraction(5)}
     assert rater.terminate() == 0
     proxy.cut()
+    verify(pooled)
+
+
+def test_poison_commands_stop_nothing_and_a_misrouted_one_is_replayed_under_its_customer(
+    pooled: Pipeline,
+) -> None:
+    """The void that came under another key takes 0.0045 of 0.009 back when it goes again."""
+    pooled.emit(events_of("customer-7", range(2)))
+    pooled.start()
+    pooled.wait_drained()
+    held = current(pooled)["customer-7", "event-0"]
+    key, void = command(held, "void", "void")
+    _, endless = command(held, "void", "endless", customer_id="c" * 3_000_000)
+    with publisher(pooled.settings) as out:  # it may write 4 MiB
+        out.send(pooled.prefix + topics.USAGE_CORRECTIONS, key, endless, {})
+    send(pooled, [(key, b"no command"), (b"somebody-else", void)])
+    reasons = {it["reason"]: it["customer_id"] for it in pooled.rejected()}
+    assert reasons == {"undecodable": None, "invalid_field": None, "misrouted": "customer-7"}
+    for _ in range(2):  # the second time it is repeated
+        done = replay_rejected(pooled.settings, Selection(reasons=frozenset({"misrouted"})))
+        assert (done.published, done.skipped) == (1, [])
+    send(pooled, [])
+    assert paid(pooled) == {"customer-7": Fraction("0.0045")}
+    assert len(pooled.rated()) == 3
     verify(pooled)
