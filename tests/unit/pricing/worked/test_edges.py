@@ -334,3 +334,17 @@ def test_nothing_used_of_a_pool_without_a_price_is_no_gap() -> None:
     by = book(sold, contract(), EVERYBODY)
     assert price(by, {"input_tokens": 1, "web_searches": 0}) == "1 USD"
     assert price(by, {"input_tokens": 1, "web_searches": 1}) == "partial 1 USD"
+
+
+def test_a_price_of_nothing_is_lifted_to_the_minimum_too() -> None:
+    """One dbu at 0, at least 1: a line of 1. None at all: nothing."""
+    by = book(provider("{rates: {dbus: 0}, minimum: 1}"))
+    assert cost(by, {"dbus": 1}) == "1 USD"
+    assert cost(by, {"dbus": 0}) == "0 USD"
+
+
+def test_a_sum_with_a_minimum_has_at_most_twenty_digits() -> None:
+    by = book(provider("{rates: {dbus: 1000, credits: 1000}, minimum: 1}"))
+    with pytest.raises(UsageError) as refused:
+        cost(by, {"dbus": 5 * 10**16, "credits": 5 * 10**16})
+    assert (refused.value.field, refused.value.value) == ("cost", str(10**20))
