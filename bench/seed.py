@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from rater.adapters.meta import LogIdentity
 from rater.adapters.outputs import frame_outputs, head_output
-from rater.adapters.state import LogIdentity
 from rater.core.identity import pack_entry
 from rater.core.work import BatchResult, Head
 from runtime.kafka.topology import describe

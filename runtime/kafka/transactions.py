@@ -80,7 +80,9 @@ class TransactionalProducer:
         value: bytes | None,
         delivered: Delivered | None = None,
     ) -> None:
-        """Queue one record; without a value its key is deleted. `delivered` gets its offset before the transaction's flush returns.
+        """Queue one record; without a value its key is deleted.
+
+        `delivered` gets its offset before the transaction's flush returns.
 
         Raises:
             AbortNeededError: the transaction is lost.

@@ -270,6 +270,7 @@ def test_a_record_too_large_to_keep_is_rejected_by_its_coordinates() -> None:
     assert reasons(result) == [(0, "undecodable"), (1, "too_large")]
     for rejected, kept in zip(result.rejected, (True, False), strict=True):
         value = rejected_output("usage.rejected", 0, rejected).value
+        assert value is not None
         assert len(value) <= topic(USAGE_REJECTED).value_bytes_max
         written = CODEC.decode("RejectedUsage", value)
         assert (written["original"] is not None) == kept
