@@ -114,10 +114,10 @@ def _correct(
             state = "not applied"
             if applying:
                 kafka = loader.section("kafka", KafkaSettings)
-                apply(prepared, kafka, author=author, reason=reason)
+                earlier = apply(connection, prepared, kafka, author=author, reason=reason)
                 state = "published"
                 if not no_wait:
-                    outcome = wait(connection, prepared, wait_s=wait_s)
+                    outcome = wait(connection, prepared, earlier, wait_s=wait_s)
                     state = "refused" if outcome.refused else "applied"
     answer = _as_json(prepared, outcome, state)
     click.echo(json.dumps(answer) if as_json else "\n".join(_described(answer)))

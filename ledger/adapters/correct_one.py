@@ -117,8 +117,12 @@ def _rated(connection: Connection, dsn: str, amendment: Amendment, target: Ledge
     return rating_record(rating, book, customer_seq=seq, leg="replacement", revision=target.revision + 1)
 
 
-def apply(prepared: Prepared, kafka: KafkaSettings, *, author: str, reason: str) -> None:
-    """Publish the command; returns when it is acknowledged.
+def apply(
+    connection: Connection, prepared: Prepared, kafka: KafkaSettings, *, author: str, reason: str
+) -> frozenset[tuple[int, int]]:
+    """Publish the command; returns when it is acknowledged: the places where it was refused earlier.
+
+    What was refused may be taken later, an event time in the future for one, and its id is the same then.
 
     Raises:
         UndeliveredError: it was not; given again it has one effect.
@@ -131,12 +135,21 @@ def apply(prepared: Prepared, kafka: KafkaSettings, *, author: str, reason: str)
         author=author,
         amended_event=None if prepared.amendment is None else prepared.amendment.value,
     )
+    earlier = frozenset(one.place for one in _refusals(connection, prepared))
     with publisher(kafka) as out:
         publish(out, kafka, command)
+    return earlier
 
 
-def wait(connection: Connection, prepared: Prepared, *, wait_s: float) -> Outcome:
-    """What became of the command, once the ledger has it.
+def _refusals(connection: Connection, prepared: Prepared) -> list[Refused]:
+    customer = prepared.target.event["customer_id"]
+    return [one for one in refused(connection, [customer]) if one.correction_id == prepared.correction_id]
+
+
+def wait(
+    connection: Connection, prepared: Prepared, earlier: frozenset[tuple[int, int]], *, wait_s: float
+) -> Outcome:
+    """What became of the command, once the ledger has it; `earlier` is what `apply` returned.
 
     Raises:
         NotSettledError: it has not within `wait_s` seconds.
@@ -151,8 +164,8 @@ def wait(connection: Connection, prepared: Prepared, *, wait_s: float) -> Outcom
         if len(legs) == legs_wanted:
             found.append(Outcome(prepared.correction_id, legs))
             return True
-        for one in refused(connection, [event["customer_id"]]):
-            if one.correction_id == prepared.correction_id:
+        for one in _refusals(connection, prepared):
+            if one.place not in earlier:
                 found.append(Outcome(prepared.correction_id, refused=one))
                 return True
         return False

@@ -23,7 +23,7 @@ class NotSettledError(InfrastructureError):
 
 
 class Refused(NamedTuple):
-    """A command that the rater rejected."""
+    """A command that the rater rejected; `place` is its partition and offset in usage.corrections."""
 
     customer_id: str
     source: str
@@ -31,6 +31,7 @@ class Refused(NamedTuple):
     correction_id: str
     reason: str
     detail: str
+    place: tuple[int, int]
 
 
 def publisher(settings: KafkaSettings) -> CheckedPublisher:
@@ -71,6 +72,7 @@ def refused(connection: Connection, customers: Iterable[str]) -> list[Refused]:
                 correction["correction_id"],
                 rejected["reason"],
                 rejected["detail"],
+                (rejected["partition"], rejected["offset"]),
             )
         )
     return found

@@ -199,6 +199,23 @@ def test_void_and_amend_are_shown_applied_and_given_again_to_no_effect(
     verify(ledger)
 
 
+def test_what_was_refused_is_applied_when_it_is_given_again_in_time(ledger: Pipeline, tmp_path: Path) -> None:
+    """Ten minutes ahead is more than a rater takes, until one takes fifteen; the command's id is the same."""
+    event = usage_event(0, 0, customer_id="customer-1")
+    ledger.emit([event])
+    wait_rows(ledger, 1)
+    ahead = whole(event | {"event_time_us": time.time_ns() // 1000 + 600_000_000})
+    path = tmp_path / "event.json"
+    path.write_text(json.dumps(UsageEvent.model_validate(ahead).to_cloudevent()), encoding="utf-8")
+    amend = ("amend", "event-0", "--customer", "customer-1", "--event", str(path), *WHO, "--apply")
+    refused = answer(ledger, *amend, code=1)
+    assert (refused["state"], refused["reason"]) == ("refused", "in_future")
+    assert ledger.raters[0].terminate() == 0
+    ledger.start(windows__future_s=900)
+    done = answer(ledger, *amend)
+    assert (done["state"], done["correction_id"]) == ("applied", refused["correction_id"])
+
+
 def test_a_rerate_without_pools_replaces_what_changes_and_nothing_twice(ledger: Pipeline) -> None:
     """10 events of customer-1: 0.045 becomes 0.075; half of them by feature: 0.0225 becomes 0.0375."""
     ledger.emit(calls("customer-1", range(5), feature="chat"))
