@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from ledger.core.questions import PRICE_STATUS, Question, question_columns
+from ledger.core.questions import COST_STATUS, PRICE_STATUS, Question, question_columns
 from ledger.core.questions_time import Asked, Part, Range, cover, month_end
 from pricing.instants import DAY_US
 
@@ -21,6 +21,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "model": ("k.model",),
     "meter": ("m.meter",),
     "currency": (),
+    COST_STATUS: ("k.cost_status",),
     PRICE_STATUS: ("k.price_status",),
 }
 
@@ -152,9 +153,9 @@ def _keys(
         holder = f"filter_{number}"
         values[holder] = list(wanted)
         columns = _columns(name) or ("k.cost_currency", "k.price_currency")
-        either = [
-            sql.SQL("{} = any({})").format(_composed(column), sql.Placeholder(holder)) for column in columns
-        ]
+        # The answer's empty value is asked for as it is shown, whether the event had an empty one or none.
+        test = sql.SQL("coalesce({}, '') = any({})" if "" in wanted else "{} = any({})")
+        either = [test.format(_composed(column), sql.Placeholder(holder)) for column in columns]
         conditions.append(sql.SQL("({})").format(sql.SQL(" or ").join(either)))
     told = [
         sql.SQL("{} as {}").format(_composed(expression), sql.Identifier(name)) for name, expression in about

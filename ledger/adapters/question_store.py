@@ -11,6 +11,7 @@ from ledger.adapters.question_sql import costliest_statement, sums_statement, un
 from ledger.core.amounts import atto
 from ledger.core.questions import (
     COLUMNS,
+    COST_STATUS,
     PRICE_STATUS,
     Question,
     Summed,
@@ -69,7 +70,7 @@ def reading(dsn: str, role: str = READER) -> Iterator[Connection]:
 def check_names(connection: Connection, question: Question) -> None:
     """Raises QuestionError: a dimension that no roll-up has; it names those that there are."""
     for name in (*question.by, *(name for name, _ in question.filters)):
-        if name in COLUMNS or name == PRICE_STATUS:
+        if name in COLUMNS or name in {COST_STATUS, PRICE_STATUS}:
             continue
         found = connection.execute(
             "select exists (select from ledger.rollup_keys where dimensions ? %s)", (name,)

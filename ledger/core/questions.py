@@ -27,8 +27,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """What every roll-up can be asked by, and the columns of the answer; declared dimensions come beside them."""
 
 
-PRICE_STATUS = "price status"
-"""A group of its own for margins: not one to ask by."""
+COST_STATUS, PRICE_STATUS = "cost status", "price status"
+"""Groups of their own for margins: not ones to ask by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class Sums(NamedTuple):
 
 
 _NOTHING = Sums(0, 0, 0)
+_PARTIAL = "partial"
 
 
 class Summed(NamedTuple):
@@ -149,18 +150,20 @@ def margin_table(question: Question, found: Sequence[Summed]) -> Table:
 
 
 def _by_reason(found: Sequence[Summed]) -> list[tuple[Summed, str | None]]:
-    """The sums by group and by why they have no margin, instead of by the status of the price."""
+    """The sums by group and by why they have no margin, instead of by the statuses."""
     joined: dict[tuple[Summed, str | None], Sums] = {}
     for row in found:
-        key = row._replace(group=row.group[:-1], now=_NOTHING), _apart(row, row.group[-1] or "")
+        *group, cost_status, price_status = row.group
+        why = _apart(row, cost_status or "", price_status or "")
+        key = row._replace(group=tuple(group), now=_NOTHING), why
         sums = joined.get(key, _NOTHING)
         joined[key] = Sums(sums.events + row.now.events, sums.cost + row.now.cost, sums.price + row.now.price)
     return [(row._replace(now=sums), why) for (row, why), sums in joined.items() if any(sums)]
 
 
 def margin_question(question: Question) -> Question:
-    """The sums that a margin needs: the status of the price tells what is included from what is unpriced."""
-    return Question(question.asked, (*question.by, PRICE_STATUS), question.filters)
+    """The sums that a margin needs: statuses tell what is included, unpriced, or in part only."""
+    return Question(question.asked, (*question.by, COST_STATUS, PRICE_STATUS), question.filters)
 
 
 def concentration_table(
@@ -232,9 +235,12 @@ def unknown_dimension(name: str, declared: Sequence[str]) -> QuestionError:
     return QuestionError(f"dimension {name}: not declared by any version in the ledger; known: {known}")
 
 
-def _apart(row: Summed, price_status: str) -> str | None:
+def _apart(row: Summed, cost_status: str, price_status: str) -> str | None:
     if row.cost_currency is not None and row.cost_currency == row.price_currency:
-        return None
+        in_part = [
+            name for name, status in (("cost", cost_status), ("price", price_status)) if status == _PARTIAL
+        ]
+        return f"{' and '.join(in_part)} in part only" if in_part else None
     if row.price_currency is not None and row.cost_currency is not None:
         return "price in another currency"
     if row.cost_currency is None and row.price_currency is None:

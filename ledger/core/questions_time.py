@@ -26,6 +26,8 @@ _RANGES_MAX = 400  # of a statement
 _SECOND_US = 1_000_000
 _HOUR_US = 3600 * _SECOND_US
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_FIRST_US = (date(2, 1, 1).toordinal() - _EPOCH_ORDINAL) * DAY_US
+_LAST_US = (date(9999, 1, 1).toordinal() - _EPOCH_ORDINAL) * DAY_US  # months beside a bound are months too
 
 
 class QuestionError(ValueError):
@@ -72,8 +74,11 @@ def asked(from_us: int, to_us: int, every: Every, zone: ZoneTable) -> Asked:
     """The periods between two instants; the first and the last may be cut.
 
     Raises:
-        QuestionError: no time at all, an instant that is no quarter of an hour, or too many periods.
+        QuestionError: no time at all, outside the years 2 to 9998, an instant that is no quarter of an hour,
+            or too many periods.
     """
+    if not _FIRST_US <= from_us <= _LAST_US or not _FIRST_US <= to_us <= _LAST_US:
+        raise QuestionError("from and to: must be of the years 2 to 9998")
     if from_us >= to_us:
         raise QuestionError(
             f"to = {local_text(to_us, zone)}: must be after from = {local_text(from_us, zone)}"

@@ -177,6 +177,8 @@ def test_margin_within_one_currency_and_all_else_apart(asking: Asking) -> None:
         [
             made.rated(event("acme", at), usd("1"), usd("4")),
             made.rated(event("acme", at), usd("2"), usd("4", "partial")),
+            made.rated(event("acme", at), usd("0.5", "partial"), usd("3", "partial")),
+            made.rated(event("acme", at), usd("0.25", "partial"), usd("2")),
             made.rated(event("acme", at), usd("5"), usd("6", currency="EUR")),
             made.rated(event("acme", at), usd("7"), INCLUDED),
             made.rated(event("acme", at), usd("8"), NONE),
@@ -186,10 +188,13 @@ def test_margin_within_one_currency_and_all_else_apart(asking: Asking) -> None:
     found = asking.rows("margin", "--by", "customer", *NOVEMBER)
     shown = ("events", "cost", "price", "margin", "margin_percent", "apart")
     assert [tuple(row[name] for name in shown) for row in found] == [
-        (2, "3", "8", "5", "62.5", None),
+        (1, "1", "4", "3", "75", None),
         (1, "8", None, None, None, "price unpriced"),
         (1, "7", None, None, None, "price included"),
         (1, "5", "6", None, None, "price in another currency"),
+        (1, "2", "4", None, None, "price in part only"),
+        (1, "0.5", "3", None, None, "cost and price in part only"),
+        (1, "0.25", "2", None, None, "cost in part only"),
         (1, None, "9", None, None, "no cost"),
     ]
 
@@ -347,6 +352,24 @@ def test_what_calls_would_have_cost_on_another_model(asking: Asking) -> None:
     assert (missing["meter"], missing["events"]) == ("images", 1)
     answer = asking.json("whatif", "--model", "acme/none", "--query", "q1", code=4)
     assert answer["rows"][0]["there"] == "unpriced"
+
+
+def test_the_empty_value_is_asked_for_as_it_is_shown(asking: Asking) -> None:
+    made, at = asking.made, "2026-11-02T10:00:00Z"
+    costs = {"1": None, "2": "", "4": "ask", "8": "other"}
+    write_rows(
+        asking.connection,
+        [made.rated(event("acme", at, feature=name), usd(cost), NONE) for cost, name in costs.items()],
+    )
+
+    def cost(*words: str) -> str:
+        (row,) = asking.rows("usage", *words, *NOVEMBER)
+        return str(row["cost"])
+
+    assert cost("--where", "feature=") == "3"
+    assert cost("--where", "feature=", "--where", "feature=ask") == "7"
+    assert cost("--where", "feature=ask") == "4"
+    assert cost("--where", "currency=") == "15"  # no price
 
 
 def test_what_cannot_be_asked_is_named(asking: Asking) -> None:

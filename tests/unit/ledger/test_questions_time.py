@@ -117,6 +117,9 @@ def test_a_time_that_is_none_is_refused_by_name() -> None:
         asked(at("2026-11-02T00:00:00Z"), at("2026-11-01T00:00:00Z"), "all", utc)
     with pytest.raises(QuestionError, match="quarters of an hour"):
         asked(at("2026-11-01T00:00:01Z"), at("2026-11-02T00:00:00Z"), "all", utc)
+    for first, last in (("0001-12-31", "2026-11-01"), ("2026-11-01", "9999-01-02")):
+        with pytest.raises(QuestionError, match="years 2 to 9998"):
+            asked_of(first, last, "UTC", "month")
     with pytest.raises(QuestionError, match="tz Mars/Olympus"):
         asked_of("2026-11-01", "2026-11-02", "Mars/Olympus")
     with pytest.raises(QuestionError, match="from yesterday"):
