@@ -161,3 +161,41 @@ def test_a_third_is_rounded_once_at_the_line(quantity: object, amount: str) -> N
 def test_a_half_goes_to_the_even_neighbour(quantity: str, amount: str) -> None:
     """Halves of 1, 3 and 5 at the eighteenth place: 0.5 -> 0, 1.5 -> 2, 2.5 -> 2."""
     assert cost(book(provider("rates: {dbus: 0.5}")), {"dbus": quantity}) == f"{amount} USD"
+
+
+@pytest.mark.parametrize(
+    ("base", "output", "processing", "amount"),
+    [
+        ("", 10, "batch", "20"),
+        ("", 9, "batch", "9"),
+        ("", 10, "standard", "20"),
+        ("thresholds", 10, "batch", "20"),
+        ("thresholds", 9, "batch", "9"),
+        ("thresholds", 10, "standard", "30"),
+        ("thresholds", 9, "standard", "18"),
+    ],
+)
+def test_a_variant_has_steps_of_its_own(base: str, output: int, processing: str, amount: str) -> None:
+    """In batch 1 each, 2 from 10 on (`>=`), by output. The standard price is 2, with steps 3 from 10 on."""
+    steps = "{selector: output_tokens, operator: gte, steps: [{start: 10, rates: {output_tokens: %s}}]}"
+    standard = f"thresholds: {steps % 3}" if base else ""
+    by = book(
+        provider(
+            f"""
+            context: {{processing: {{values: [standard, batch], default: standard}}}}
+            rates: {{output_tokens: 2, dbus: 5}}
+            {standard}
+            variants:
+              - when: {{processing: batch}}
+                rates: {{output_tokens: 1}}
+                thresholds: {steps % 2}
+                inherit: [dbus]
+            """
+        )
+    )
+    context = {"processing": processing}
+    assert cost(by, {"output_tokens": output}, context=context) == f"{amount} USD"
+    kept = "5 USD" if not base or output < 10 else "unpriced"
+    assert cost(by, {"dbus": 1, "output_tokens": 0}, context=context) == "5 USD"
+    both = cost(by, {"dbus": 1, "output_tokens": output}, context=context)
+    assert both == (f"partial {amount} USD" if kept == "unpriced" else f"{int(amount) + 5} USD")

@@ -348,3 +348,26 @@ def test_a_sum_with_a_minimum_has_at_most_twenty_digits() -> None:
     with pytest.raises(UsageError) as refused:
         cost(by, {"dbus": 5 * 10**16, "credits": 5 * 10**16})
     assert (refused.value.field, refused.value.value) == ("cost", str(10**20))
+
+
+@pytest.mark.parametrize(
+    ("rate", "factor", "shown"),
+    [
+        ("33333333333333333333", "3", "99999999999999999999 / 1"),
+        ("50000000000000000000", "2", None),
+        (f"{FINEST} per 10000000000000000000", "0.1", None),
+        (f"{FINEST} per 1000000000000000000", "0.1", f"{FINEST} / 10000000000000000000"),
+    ],
+)
+def test_a_rate_and_its_units_have_at_most_twenty_digits(rate: str, factor: str, shown: str | None) -> None:
+    """Three times 3...3 is 9...9, the largest; twice 5 x 10^19 is 10^20.
+
+    A tenth of the finest is the finest for ten times the units, of which there may be 10^19 and not 10^20.
+    """
+    by = book(provider(f"{{rates: {{dbus: {rate}}}, multipliers: [{{name: f, factor: {factor}}}]}}"))
+    told = lines(rated(by, {"dbus": FINEST}), "cost")
+    if shown is None:
+        assert told[0] == f"dbus {FINEST} = unpriced None; acme/m None; unpriced"
+        assert told[1].endswith("has more than 38 digits; standard context")
+    else:
+        assert f" x {shown} = " in told[0]
