@@ -38,12 +38,15 @@ _REACHING = ("x-ai",)
 _SIZED_NAME = re.compile(r"(^|/)(\d+-x-\d+|max-x-max|\d+-steps|hd|standard|low|medium|high|auto)/")
 _SAMPLE = "sample_spec"
 _PLACES = 18
+_LEAST, _BEYOND = Decimal("1e-24"), Decimal("1e14")
+"""Of a price other than 0; beyond these a book cannot say it, not even for a million."""
 
 
 def import_litellm(path: Path, checked: date) -> Imported:
     """Convert the file. Raises ImportRefusedError where it is not such a list."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_float=str, parse_int=str)
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=_once)
     except (OSError, ValueError) as error:
         raise ImportRefusedError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(data, dict) or not all(isinstance(item, dict) for item in data.values()):
@@ -51,6 +54,15 @@ def import_litellm(path: Path, checked: date) -> Imported:
     if not any("litellm_provider" in item for item in data.values()):
         raise ImportRefusedError(f"{path}: no entry names its litellm_provider: another list?")
     return convert(data, f"LiteLLM {path.name}", checked.isoformat())
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a key that is written twice the second would win in silence."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {max(names, key=names.count)!r} is written twice")
+    return result
 
 
 def convert(data: Mapping[str, Mapping[str, Any]], source: str, checked: str) -> Imported:
@@ -105,7 +117,13 @@ def _card(
         else:
             prices.append((meaning, amount))
     structured = {name: entry[name] for name in STRUCTURED if entry.get(name)}
-    card, remarks = card_of(read, f"{provider}/{model}", model, prices, structured)
+    try:
+        card, remarks = card_of(read, f"{provider}/{model}", model, prices, structured)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # What is nested has no schema to check it by; an entry that is made otherwise is refused alone.
+        outcome = f"what is nested in it cannot be read: {error!r}"
+        refusals.append(Refusal(provider, model, f"entry {key}", outcome))
+        return None
     refusals.extend(Refusal(provider, model, what, outcome) for what, outcome in remarks)
     return card
 
@@ -125,7 +143,7 @@ def _decimal(value: object) -> Decimal | None:
         amount = Decimal(value)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return amount if amount.is_finite() and (amount == 0 or _LEAST <= amount < _BEYOND) else None
 
 
 def _places(amount: Decimal) -> int:

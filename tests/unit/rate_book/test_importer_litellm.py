@@ -161,6 +161,39 @@ def test_what_a_book_cannot_say_is_refused_by_name(imported: Imported, tmp_path:
     assert "input_cost_per_dream" in written[-1].read_text()
 
 
+@pytest.mark.parametrize("number", ["1e14", "1e400000", "1e-25", "1e-2000000", "-1e-6", "NaN"])
+def test_a_number_that_is_no_price_is_refused_alone(number: str, tmp_path: Path) -> None:
+    """2e-6 a token is 2 a million; what is wrong beside it takes nothing with it, and becomes no 0."""
+    prices = f'"input_cost_per_token": {number}, "output_cost_per_token": 2e-6'
+    file = tmp_path / "list.json"
+    file.write_text(f'{{"m": {{"litellm_provider": "p", "mode": "chat", {prices}}}}}')
+    found = import_litellm(file, CHECKED)
+    assert [(item.model, item.what) for item in found.refusals] == [("m", "input_cost_per_token")]
+    (card,) = found.lists[0].cards
+    assert card.versions[0].prices.rates == {"output_tokens": "2 per 1000000"}
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        '"tiered_pricing": [{"range": [0, "many"], "input_cost_per_token": "free"}]',
+        '"tiered_pricing": [5]',
+        '"off_peak_pricing": {"windows": [{}]}',
+        '"off_peak_pricing": "sometimes"',
+        '"provider_specific_entry": ["fast"]',
+    ],
+)
+def test_an_entry_whose_nested_prices_are_made_otherwise_is_refused_alone(
+    nested: str, tmp_path: Path
+) -> None:
+    good = '"litellm_provider": "p", "mode": "chat", "output_cost_per_token": 2e-6'
+    file = tmp_path / "list.json"
+    file.write_text(f'{{"bad": {{{good}, {nested}}}, "good": {{{good}}}}}')
+    found = import_litellm(file, CHECKED)
+    assert [(item.model, item.what) for item in found.refusals] == [("bad", "entry bad")]
+    assert [card.card_id for card in found.lists[0].cards] == ["p/good"]
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
@@ -168,6 +201,7 @@ def test_what_a_book_cannot_say_is_refused_by_name(imported: Imported, tmp_path:
         ("[]", "must be an object"),
         ('{"a": 1}', "must be an object with an object"),
         ('{"a": {"price": 1}}', "another list"),
+        ('{"a": {"litellm_provider": "p"}, "a": {"litellm_provider": "p"}}', "key 'a' is written twice"),
     ],
 )
 def test_a_file_that_is_no_such_list_is_refused(tmp_path: Path, text: str, rule: str) -> None:
