@@ -77,6 +77,7 @@ class OwnedPartition:
         self.store = store
         self.head = head
         self.known = store.known
+        self.covers = store.covers
         self.last_sequences = store.last_sequences
         self.period = store.period
         self.revision = store.revision

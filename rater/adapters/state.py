@@ -168,6 +168,11 @@ class StateStore:
                     missing = look_up(family, missing, found)
         return found
 
+    def covers(self, append_us: int) -> bool:
+        """Whether every event that was appended then or later is known, but for those of expired buckets."""
+        from_us = self.meta.coverage_from_us
+        return from_us is not None and from_us <= append_us
+
     def last_sequences(self, customer_ids: Sequence[str]) -> dict[str, int]:
         """The last sequence of each customer that has one."""
         return {customer_id: entry.last_seq for customer_id, entry in self.customers(customer_ids).items()}

@@ -65,9 +65,8 @@ class PartitionBatch:
         _check_contiguous("usage.corrections", head.corrections_next, corrections)
         candidates, highest_us, events_next = self._screen(events, events_topic)
         self._settle(candidates, events_topic)
-        corrections_next = Corrections(result, self._so_far, self._tools, self._windows).run(
-            corrections, corrections_topic, highest_us
-        )
+        commands = Corrections(result, self._so_far, self._memory, self._tools, self._windows)
+        corrections_next = commands.run(corrections, corrections_topic, highest_us)
         result.head = replace(
             head,
             frame_no=head.frame_no + 1,

@@ -16,13 +16,13 @@ from pricing.money import format_atto
 from pricing.pools import PoolPrice
 from pricing.rate import Pools, PoolState, Rating, no_pools
 from rater.core.command import Command, EventAt, NotYetError, Target, Written
-from rater.core.identity import identity_digest
+from rater.core.identity import content_digest, identity_digest
 from rater.core.lateness import Windows
 from rater.core.rejection import Reject
 from rater.core.revisions import Revision, RunAt
 from rater.core.rows import CustomerDelta
 from rater.core.so_far import SoFar
-from rater.core.work import BatchResult, Record, Tools, check_route
+from rater.core.work import BatchResult, Memory, Record, Tools, check_route
 
 _Pools = dict[tuple[str, int], PoolState]
 
@@ -39,9 +39,12 @@ class _Change:
 class Corrections:
     """Works through the commands of one batch, in offset order."""
 
-    def __init__(self, result: BatchResult, so_far: SoFar, tools: Tools, windows: Windows) -> None:
+    def __init__(
+        self, result: BatchResult, so_far: SoFar, memory: Memory, tools: Tools, windows: Windows
+    ) -> None:
         self._result = result
         self._so_far = so_far
+        self._memory = memory
         self._tools = tools
         self._corrector = tools.corrector
         self._windows = windows
@@ -77,6 +80,8 @@ class Corrections:
             return
         self._check_current(command, revision)
         target = self._corrector.target(command)
+        if revision is None:
+            self._check_rated(target.event, digest, highest_us)
         if command.command == "rerate":
             change = self._rerate(command, target)
         else:
@@ -106,6 +111,27 @@ class Corrections:
             raise _stale(
                 f"target_record has sequence {rating['customer_seq']}, the customer's last is {last}"
             )
+
+    def _check_rated(self, event: EventAt, digest: bytes, highest_us: int) -> None:
+        """The record is of an event that was rated here, and as it was rated, as long as that is remembered.
+
+        A record computes again whoever made it: of another installation, or by hand.
+        """
+        at_us = event.event["event_time_us"]
+        bucket_us = self._windows.bucket_of(at_us)
+        if self._windows.bucket_expired(bucket_us, highest_us):
+            return
+        if not self._memory.covers(at_us - self._windows.future_us):  # it was appended no earlier
+            return
+        known = self._memory.known([digest], [bucket_us]).get(digest)
+        if known is None:
+            raise _stale("no such event was rated")
+        if known.content == content_digest(event.value):
+            return
+        # Other bytes may say the same: maps have no order, and writers may have other schemas.
+        first = self._memory.first_record(known.first_offset)
+        if first is not None and self._tools.decode(first) != event.event:
+            raise _stale(f"target_record holds another event than was rated from offset {known.first_offset}")
 
     def _check_time(self, amended: EventAt, highest_us: int) -> None:
         """An amend is exempt from lateness, not from coming true."""

@@ -107,6 +107,10 @@ class Memory(Protocol):
         """Where a pool stands in a re-rate's own period, if the run has met it."""
         ...
 
+    def covers(self, append_us: int) -> bool:
+        """Whether every event that was appended then or later is known, but for those of expired buckets."""
+        ...
+
     def first_record(self, offset: int) -> bytes | None:
         """The value at an offset of the partition's usage.events, or None where it is gone."""
         ...

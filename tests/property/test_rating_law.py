@@ -265,6 +265,10 @@ class Partition(RuleBasedStateMachine):
         assert self.owner.store is not None
         return self.owner.store.run
 
+    def covers(self, append_us: int) -> bool:
+        assert self.owner.store is not None
+        return self.owner.store.covers(append_us)
+
     def first_record(self, offset: int) -> bytes | None:
         return record_of(self.stream[offset], offset).value
 

@@ -100,6 +100,9 @@ class RamMemory:
         assert len(digests) == len(buckets)
         return {digest: self.digests[digest] for digest in digests if digest in self.digests}
 
+    def covers(self, append_us: int) -> bool:
+        return append_us >= 0
+
     def last_sequences(self, customer_ids: Sequence[str]) -> dict[str, int]:
         return {name: self.sequences[name] for name in customer_ids if name in self.sequences}
 

@@ -1,6 +1,7 @@
 """Void, amend and re-rate of one partition, each sum by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from rater.adapters.outputs import rejected_output
 from schemas.codec import CODEC
 from tests.unit.rater.corrected import DAY_US, HOUR_US, Partition, prices, usage
-from tests.unit.rater.fakes import NOW_US
+from tests.unit.rater.fakes import NOW_US, WINDOWS
 
 
 def three() -> Partition:
@@ -322,6 +323,28 @@ def test_a_target_that_was_not_rated_so_is_refused(
     partition.run(commands=[partition.command("void", 2, target_record=forged(change, partition.current(2)))])
     assert [found for _, found, _ in partition.rejected] == [reason]
     assert partition.live() == ("1200", "11.6")
+
+
+@pytest.mark.parametrize("event", [usage(7, 200), usage(2, 300)])
+def test_a_record_that_computes_but_was_never_rated_here_takes_no_money_back(event: dict[str, Any]) -> None:
+    """Another partition's record of an unknown event, and one of a known event with other quantities."""
+    other, partition = Partition(), three()
+    partition.memory.values = dict(enumerate(partition.events))
+    other.run([event])
+    number = int(event["event_id"][1:])
+    partition.run(commands=[other.command("void", number)])
+    assert partition.rejected == [("usage.corrections", "stale_correction", "target")]
+    assert partition.live() == ("1200", "11.6")
+
+
+def test_a_void_of_what_is_no_longer_remembered_is_taken() -> None:
+    """Its bucket has expired: the record is all that there is. 900 + 100 are left, 10."""
+    partition = three()
+    partition.memory.digests.clear()
+    expired_us = NOW_US + WINDOWS.replay_us + 2 * DAY_US
+    partition.memory.head = replace(partition.memory.head, highest_append_us=expired_us)
+    partition.run(commands=[partition.command("void", 2)])
+    assert partition.live() == ("1000", "10")
 
 
 def test_a_reversal_is_no_target_and_a_voided_event_has_none() -> None:
