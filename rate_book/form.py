@@ -38,8 +38,8 @@ class _Parts:
     aliases: list[ModelAlias] = field(default_factory=list)
     exchange: list[ExchangeRate] = field(default_factory=list)
     settings: list[tuple[Path, BookContent]] = field(default_factory=list)
-    correctable: set[str] = field(default_factory=set)
-    """The ids of the provider cards of the directories before this one."""
+    correctable: dict[str, RateCard] = field(default_factory=dict)
+    """The provider cards of the directories before this one by id; one that is corrected goes."""
 
 
 def shipped_books() -> tuple[Path, ...]:
@@ -67,7 +67,7 @@ def load_book(paths: Sequence[Path], *, providers: Iterable[str] | None = None) 
             # A price list is named after its provider: the others need not even be read.
             if only is None or path != shipped_lists[0] or file.stem.lower() in only:
                 _load_file(file, parts, only)
-        parts.correctable = {card.card_id for card in parts.provider_cards}
+        parts.correctable = {card.card_id: card for card in parts.provider_cards}
     return _content(parts)
 
 
@@ -142,8 +142,13 @@ def _add_provider_cards(fields: Fields, parts: _Parts, providers: set[str] | Non
         if reason is None:
             parts.provider_cards.append(card)
             continue
-        if card.card_id not in parts.correctable:
-            raise item.refuse("corrects", reason, "no directory before this one has a card of this id")
+        known = parts.correctable.pop(card.card_id, None)
+        if known is None:
+            rule = "no directory before this one has a card of this id that is not corrected here already"
+            raise item.refuse("corrects", reason, rule)
+        if (known.provider or "").lower() != provider.lower():
+            rule = f"the card of this id is one of provider {known.provider}, which would be left without it"
+            raise item.refuse("corrects", reason, rule)
         parts.provider_cards = [old for old in parts.provider_cards if old.card_id != card.card_id]
         parts.provider_cards.append(_corrected(card, reason))
 

@@ -230,6 +230,25 @@ def test_a_correction_stands_in_the_place_of_an_earlier_directorys_card(tmp_path
     assert tuned.versions[0].base.rates[0].rate == "2"  # a card of the list stays like the list's
 
 
+@pytest.mark.parametrize(
+    ("second", "rule"),
+    [
+        (CORRECTION.replace("{input_tokens: 3}", "{input_tokens: 4}"), "not corrected here already"),
+        (CORRECTION.replace("provider: ", "provider: not-"), "is one of provider"),
+    ],
+)
+def test_a_card_has_one_correction_and_it_is_of_its_provider(tmp_path: Path, second: str, rule: str) -> None:
+    """Names of files mean nothing, so of two corrections in one directory neither can be the one."""
+    lists = written(tmp_path / "lists", book=LIKE)
+    files = {"b": second} if "provider" in rule else {"a": CORRECTION, "b": second}
+    with pytest.raises(BookInvalidError, match=rule) as caught:
+        load_book([lists, written(tmp_path / "corrections", **files)])
+    assert caught.value.field == "cards[1].corrects"
+    once = written(tmp_path / "once", book=CORRECTION)
+    again = written(tmp_path / "again", book=CORRECTION)
+    assert len(load_book([lists, once, again]).provider_cards) == 2  # in directories of their own
+
+
 def test_a_correction_of_nothing_is_refused(tmp_path: Path) -> None:
     """The card must stand in a directory before, not beside."""
     error = refused(tmp_path / "alone", CORRECTION)
