@@ -20,6 +20,7 @@ from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader, Wi
 
 FINDINGS = 1
 _SECOND_US = 1_000_000
+_LAST_US = 253_370_764_800 * _SECOND_US  # 9999-01-01
 _WHAT, _QUANTITY, _AMOUNT = 62, 20, 26
 
 _NOTES = {
@@ -110,9 +111,12 @@ def _close(loader: SettingsLoader, dsn: str, wanted: Wanted, who: tuple[str, str
 
 def _instant(text: str | None) -> int | None:
     try:
-        return None if text is None else parse_instant(text)
+        at_us = None if text is None else parse_instant(text)
     except ValueError as error:
         raise UsageProblemError(f"--at = {text!r}: {error}") from error
+    if at_us is not None and at_us >= _LAST_US:
+        raise UsageProblemError(f"--at = {text!r}: must be before 9999-01-01, that its period has an end")
+    return at_us
 
 
 def describe(data: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "Ledger",
     "Limits",
     "NotOwnerError",
+    "PositionsGoneError",
     "detach",
     "explain",
     "simulate",
@@ -52,6 +53,10 @@ T = TypeVar("T")
 
 class NotOwnerError(InfrastructureError):
     """Another process keeps writing the partitions of this one: the process stops."""
+
+
+class PositionsGoneError(InfrastructureError):
+    """The database is another than it was, or was put back behind the ledger's start: the process stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,10 @@ class Ledger:
                 f"{', '.join(f'{topic} {partition}' for topic, partition in sorted(batch.before))}"
             )
         found = self._retried(lambda: self._store.positions(list(self._positions)))
+        gone = sorted(self._positions.keys() - found.keys())
+        if gone:
+            named = ", ".join(f"{topic} {partition}" for topic, partition in gone)
+            raise PositionsGoneError(f"ledger.positions no longer has {named}")
         for (topic, partition), offset in found.items():
             was = self._positions[topic, partition]
             if offset != was:

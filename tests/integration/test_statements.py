@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from cli.statement import statement
 from ledger.adapters.statement_store import Close, NotClosableError, UnpricedRemainsError, Wanted, compare
 from rate_book.instants import parse_instant
+from runtime.errors import UsageProblemError
 from tests.fix_postgres import PostgresFixture
 from tests.statement_world import AUGUST, JO, SEPTEMBER, World, make_world
 
@@ -208,3 +209,9 @@ def test_the_command_shows_json_csv_and_text(world: World, monkeypatch: pytest.M
 )
 def test_contradictory_options_are_refused(arguments: list[str]) -> None:
     assert CliRunner().invoke(statement, ["acme", *arguments]).exit_code == 2
+
+
+def test_an_instant_whose_period_has_no_end_is_refused() -> None:
+    refused = CliRunner().invoke(statement, ["acme", "--at", "9999-12-31T00:00:00Z"])
+    assert isinstance(refused.exception, UsageProblemError)
+    assert "must be before 9999-01-01" in str(refused.exception)

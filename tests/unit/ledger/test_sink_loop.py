@@ -8,7 +8,7 @@ import pytest
 
 from ledger.adapters.store import Counts, Outcome
 from ledger.core.batch import Batch, Where
-from ledger.service import Ledger, Limits, NotOwnerError
+from ledger.service import Ledger, Limits, NotOwnerError, PositionsGoneError
 from runtime.clock import SystemClock
 from runtime.postgres import DatabaseUnavailableError
 
@@ -78,7 +78,7 @@ class World:
         pass
 
     def positions(self, wanted: Sequence[Where]) -> dict[Where, int]:
-        return {where: self.stored[where] for where in wanted}
+        return {where: self.stored[where] for where in wanted if where in self.stored}
 
     def write(self, batch: Batch) -> tuple[Outcome, Counts]:
         answer = self.answers.pop(0) if self.answers else Outcome.WRITTEN
@@ -159,6 +159,21 @@ def test_positions_that_are_always_others_stop_it() -> None:
     world.answers = [Outcome.MOVED] * 60
     with pytest.raises(NotOwnerError, match="rated 0"):
         world.run(61)
+
+
+def test_positions_that_are_gone_stop_it() -> None:
+    """A database put back to before the ledger's start: going on without positions would read nothing."""
+    world = World([assigned(), [0], [1]])
+    world.answers = [Outcome.MOVED]
+
+    def put_back(_: World) -> list[Record]:
+        del world.stored[RATED, 0]
+        return [Record(1)]
+
+    world.polls[2] = put_back
+    with pytest.raises(PositionsGoneError, match="rated 0"):
+        world.run(3)
+    assert world.written == []
 
 
 def test_postgresql_that_comes_back_is_written_to_and_one_that_does_not_stops_it() -> None:
