@@ -4,7 +4,7 @@ Pure: decoding, rating, encoding and the look-up of known ids are passed in. Not
 state until the transaction that carries it is committed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -65,8 +65,9 @@ class PartitionBatch:
         _check_contiguous("usage.corrections", head.corrections_next, corrections)
         candidates, highest_us, events_next = self._screen(events, events_topic)
         self._settle(candidates, events_topic)
-        commands = Corrections(result, self._so_far, self._memory, self._tools, self._windows)
-        corrections_next = commands.run(corrections, corrections_topic, highest_us)
+        corrections_next = Corrections(result, self._so_far, self._tools, self._windows).run(
+            corrections, corrections_topic, highest_us
+        )
         result.head = replace(
             head,
             frame_no=head.frame_no + 1,
@@ -114,7 +115,8 @@ class PartitionBatch:
 
     def _settle(self, candidates: Sequence[_Candidate], topic: str) -> None:
         """Dedupe, rate and give sequences, in offset order."""
-        known = dict(
+        known, batch_values = self._so_far.known, self._so_far.values
+        known.update(
             self._memory.known(
                 [candidate.digest for candidate in candidates],
                 [candidate.bucket_us for candidate in candidates],
@@ -123,7 +125,6 @@ class PartitionBatch:
         sequences = dict(
             self._memory.last_sequences(list({candidate.event["customer_id"] for candidate in candidates}))
         )
-        batch_values: dict[int, bytes] = {}
         pools = self._pool_so_far
         for candidate in candidates:
             record, event = candidate.record, candidate.event
@@ -132,7 +133,7 @@ class PartitionBatch:
             first = known.get(candidate.digest)
             try:
                 if first is not None:
-                    self._repeat(candidate, content, first, batch_values)
+                    self._repeat(candidate, content, first)
                     continue
                 self._customer_id = event["customer_id"]
                 rated = self._tools.rate(event, value, pools)
@@ -165,14 +166,10 @@ class PartitionBatch:
                     f"{now.currency}; apply a version with another pool, or with the currency as it was"
                 )
 
-    def _repeat(
-        self, candidate: _Candidate, content: bytes, first: Known, batch_values: Mapping[int, bytes]
-    ) -> None:
+    def _repeat(self, candidate: _Candidate, content: bytes, first: Known) -> None:
         """Count a repeated event, or refuse one that says something else under the same identity."""
         record = candidate.record
-        if content != first.content and not self._same_decoded(
-            candidate.event, first.first_offset, batch_values
-        ):
+        if content != first.content and not self._same_decoded(candidate.event, first.first_offset):
             raise Reject(
                 "id_conflict",
                 "event_id",
@@ -181,11 +178,9 @@ class PartitionBatch:
             )
         self._result.duplicates.append(Duplicate(candidate.digest, record.offset, first.first_offset))
 
-    def _same_decoded(self, event: Event, first_offset: int, batch_values: Mapping[int, bytes]) -> bool:
+    def _same_decoded(self, event: Event, first_offset: int) -> bool:
         """Other bytes may still say the same: maps have no order, and writers may have other schemas."""
-        value = batch_values.get(first_offset)
-        if value is None:
-            value = self._memory.first_record(first_offset)
+        value = self._so_far.first_record(first_offset)
         if value is None:
             return False
         try:

@@ -22,7 +22,7 @@ from rater.core.rejection import Reject
 from rater.core.revisions import Revision, RunAt
 from rater.core.rows import CustomerDelta
 from rater.core.so_far import SoFar
-from rater.core.work import BatchResult, Memory, Record, Tools, check_route
+from rater.core.work import BatchResult, Record, Tools, check_route
 
 _Pools = dict[tuple[str, int], PoolState]
 
@@ -39,12 +39,9 @@ class _Change:
 class Corrections:
     """Works through the commands of one batch, in offset order."""
 
-    def __init__(
-        self, result: BatchResult, so_far: SoFar, memory: Memory, tools: Tools, windows: Windows
-    ) -> None:
+    def __init__(self, result: BatchResult, so_far: SoFar, tools: Tools, windows: Windows) -> None:
         self._result = result
         self._so_far = so_far
-        self._memory = memory
         self._tools = tools
         self._corrector = tools.corrector
         self._windows = windows
@@ -121,15 +118,15 @@ class Corrections:
         bucket_us = self._windows.bucket_of(at_us)
         if self._windows.bucket_expired(bucket_us, highest_us):
             return
-        if not self._memory.covers(at_us - self._windows.future_us):  # it was appended no earlier
+        if not self._so_far.covers(at_us - self._windows.future_us):  # it was appended no earlier
             return
-        known = self._memory.known([digest], [bucket_us]).get(digest)
+        known = self._so_far.rated(digest, bucket_us)
         if known is None:
             raise _stale("no such event was rated")
         if known.content == content_digest(event.value):
             return
         # Other bytes may say the same: maps have no order, and writers may have other schemas.
-        first = self._memory.first_record(known.first_offset)
+        first = self._so_far.first_record(known.first_offset)
         if first is not None and self._tools.decode(first) != event.event:
             raise _stale(f"target_record holds another event than was rated from offset {known.first_offset}")
 
