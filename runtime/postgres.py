@@ -182,9 +182,17 @@ def migrate(connection: Connection, migrations: list[Migration] | None = None) -
 
     Raises:
         MigrationRefusedError: a migration that the database has seen was edited, or this build does not know
-        it.
+            it, or the login may not make what a migration makes.
     """
-    shipped = shipped_migrations() if migrations is None else migrations
+    try:
+        return _migrate(connection, shipped_migrations() if migrations is None else migrations)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MigrationRefusedError(
+            f"migrations: {error.diag.message_primary}; they are applied by the login that owns the tables"
+        ) from error
+
+
+def _migrate(connection: Connection, shipped: list[Migration]) -> list[str]:
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATIONS_LOCK,))
         seen = _seen_migrations(connection)

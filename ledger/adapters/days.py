@@ -23,12 +23,15 @@ def detach_before(connection: Connection, before: date) -> Iterator[str]:
 
     Raises:
         UsageProblemError: `before` is later than today, in UTC by PostgreSQL's clock: rows still come in.
-        InfrastructureError: this login does not own the tables, or a transaction was in the way for a minute.
+        InfrastructureError: there are no tables, this login does not own them, or a transaction was in the
+            way for a minute.
     """
     connection.set_autocommit(True)
     ((today,),) = connection.execute("select current_date").fetchall()
     if not isinstance(today, date) or before > today:
         raise UsageProblemError(f"--before {before}: must not be later than today, {today} in UTC")
+    if connection.execute("select to_regnamespace('ledger')").fetchone() == (None,):
+        raise InfrastructureError("the database has no schema ledger; `ratestream ledger migrate` makes it")
     connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT_MS)))
     try:
         for parent, table, day, pending in _attached(connection, before):

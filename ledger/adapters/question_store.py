@@ -61,10 +61,12 @@ def reading(dsn: str, role: str = READER) -> Iterator[Connection]:
             connection.commit()
             connection.execute("set transaction isolation level repeatable read read only")
             yield connection
-        except (UndefinedTable, InsufficientPrivilege, InvalidParameterValue) as error:
+        except UndefinedTable as error:
             raise NoLedgerError(
-                f"the ledger cannot be read: {error.diag.message_primary}; `ratestream run ledger` makes it"
+                f"no ledger here: {error.diag.message_primary}; `ratestream ledger migrate` makes it"
             ) from error
+        except (InsufficientPrivilege, InvalidParameterValue) as error:
+            raise NoLedgerError(f"the ledger cannot be read: {error.diag.message_primary}") from error
 
 
 def check_names(connection: Connection, question: Question) -> None:

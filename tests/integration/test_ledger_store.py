@@ -7,10 +7,12 @@ import pytest
 
 from ledger.adapters.days import detach_before
 from ledger.adapters.intake import batch_of
+from ledger.adapters.question_store import NoLedgerError, reading
 from ledger.adapters.store import Counts, DetachedDayError, Outcome, Store
 from ledger.core.batch import Where
+from runtime.errors import InfrastructureError
 from runtime.failpoints import failpoints_from
-from runtime.postgres import connect, migrate
+from runtime.postgres import MigrationRefusedError, connect, migrate
 from schemas.codec import encode
 from tests.fix_postgres import PostgresFixture
 from tests.ledger_rows import Made, line, usd
@@ -121,3 +123,17 @@ def test_a_day_that_was_detached_stops_it_with_a_sentence(store: Store, postgres
     with pytest.raises(DetachedDayError, match="2020-01-01 was detached") as caught:
         write(store, Message(0, value(Made()), then_ms))
     assert caught.value.exit_code == 3
+
+
+def test_tables_that_are_not_there_or_not_one_s_own_are_a_sentence(postgres: PostgresFixture) -> None:
+    with connect(postgres.dsn) as connection, pytest.raises(InfrastructureError, match="ledger migrate"):
+        list(detach_before(connection, date(2020, 1, 2)))
+    with (
+        pytest.raises(NoLedgerError, match="`ratestream ledger migrate` makes it"),
+        reading(postgres.dsn, "") as asked,
+    ):
+        asked.execute("select from ledger.rated")
+    with connect(postgres.dsn) as connection:
+        connection.execute("set role pg_monitor")  # one that owns nothing
+        with pytest.raises(MigrationRefusedError, match="by the login that owns the tables"):
+            migrate(connection)
