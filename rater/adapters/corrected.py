@@ -5,13 +5,15 @@ or a record that is older than what is held changes nothing.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rocksdict import Rdict, WriteBatch
 
 from pricing.rate import PoolState
+from rater.adapters.digest_filter import DigestFilter
+from rater.adapters.rocks import keys_of
 from rater.core.revisions import Revision, RunAt, RunKey, pack_run_key
 
 REVISIONS = "revisions"
@@ -58,6 +60,21 @@ class Corrected:
 
     def __init__(self, family: Callable[[str], Rdict]) -> None:
         self._family = family
+        self._filter = DigestFilter()
+
+    def opened(self) -> list[bytes]:
+        """Read every revision's key into the filter in front: they are counted, too."""
+        self._filter = DigestFilter()
+        digests = keys_of(self._family(REVISIONS))
+        self._filter.add(b"".join(digests), 0)
+        return digests
+
+    def among(self, digests: Sequence[bytes]) -> list[bytes]:
+        """Those of the identities that were ever corrected: the filter's positives are looked up."""
+        if not digests:
+            return []
+        maybe = self._filter.maybe(b"".join(digests)).nonzero()[0]
+        return [digests[int(index)] for index in maybe if self._revision(digests[int(index)]) is not None]
 
     def revision(self, digest: bytes) -> Revision | None:
         """How often the event of that identity was corrected, if ever."""
@@ -88,6 +105,8 @@ class Corrected:
             if held is None or held.frame_no <= record.frame_no:
                 changes.values[REVISIONS, digest] = json.dumps([*record.revision, record.frame_no]).encode()
                 changes.revisions += held is None
+                if held is None:
+                    self._filter.add(digest, 0)
         for key, told in runs.items():
             before = self._run(key)
             if before is not None and before.frame_no > told.frame_no:

@@ -30,7 +30,7 @@ from rater.adapters.meta import FORMAT, LogIdentity, Meta
 from rater.adapters.periods import PeriodEntry, PeriodRecord, Periods, packed_entries
 from rater.adapters.rocks import key_bytes, keys_of, table_options
 from rater.core.frames import FrameEffects
-from rater.core.identity import ENTRY_BYTES, Known
+from rater.core.identity import ENTRY_BYTES, FORGOTTEN, Known
 from rater.core.lateness import Windows
 from rater.core.periods import PeriodKey
 from rater.core.revisions import RunKey
@@ -119,10 +119,12 @@ class StateStore:
             if len(keys) != count:
                 raise _DamagedError(f"{len(keys)} of {count} digests of bucket {bucket_us} are left")
             self._filter.add(b"".join(keys), bucket_us)
+        revisions = len(self._corrected.opened())
+        if revisions != meta.revisions:
+            raise _DamagedError(f"{revisions} of {meta.revisions} {REVISIONS} are left")
         for name, count in (
             (_CUSTOMERS, meta.customers),
             (_PERIODS, meta.periods),
-            (REVISIONS, meta.revisions),
             (RUNS, meta.runs),
         ):
             found = len(keys_of(self._families[name]))
@@ -166,6 +168,10 @@ class StateStore:
                     break
                 if other_us != bucket_us:
                     missing = look_up(family, missing, found)
+        if self.meta.revisions:
+            # An amend may have moved an event far past the expiry of its digest: it is never new again.
+            left = [digest for digest in digests if digest not in found]
+            found |= dict.fromkeys(self._corrected.among(left), FORGOTTEN)
         return found
 
     def covers(self, append_us: int) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pricing.rate import PoolState, no_pools
 from rater.core.corrections import Corrections
-from rater.core.identity import Known, content_digest, identity_digest, pack_entry
+from rater.core.identity import FORGOTTEN, Known, content_digest, identity_digest, pack_entry
 from rater.core.lateness import Windows, check_lateness
 from rater.core.rejection import Reject
 from rater.core.rows import CustomerDelta
@@ -170,11 +170,11 @@ class PartitionBatch:
         """Count a repeated event, or refuse one that says something else under the same identity."""
         record = candidate.record
         if content != first.content and not self._same_decoded(candidate.event, first.first_offset):
+            told = f"with other content from offset {first.first_offset}, or that record is gone"
+            if first is FORGOTTEN:
+                told = "and corrected long ago, and its first record is gone"
             raise Reject(
-                "id_conflict",
-                "event_id",
-                f"event_id {candidate.event['event_id']!r} was rated with other content "
-                f"from offset {first.first_offset}, or that record is gone",
+                "id_conflict", "event_id", f"event_id {candidate.event['event_id']!r} was rated {told}"
             )
         self._result.duplicates.append(Duplicate(candidate.digest, record.offset, first.first_offset))
 

@@ -20,6 +20,10 @@ class Known(NamedTuple):
     first_offset: int
 
 
+FORGOTTEN = Known(b"", -1)
+"""An event that was rated and corrected, of which nothing else is remembered."""
+
+
 def identity_digest(customer_id: str, source: str, event_id: str) -> bytes:
     """blake2b-128 of the length-prefixed identity: no two identities share an encoding."""
     customer, origin, event = customer_id.encode(), source.encode(), event_id.encode()

@@ -7,7 +7,7 @@ import pytest
 
 from rater.adapters.outputs import rejected_output
 from rater.core.frames import effects_of_result
-from rater.core.identity import identity_digest
+from rater.core.identity import FORGOTTEN, identity_digest
 from rater.core.work import ORIGINAL_BYTES_MAX, GapError, Head, Record
 from schemas.codec import CODEC
 from schemas.topics import USAGE_REJECTED, topic
@@ -122,6 +122,14 @@ def test_other_bytes_whose_first_record_is_gone_are_a_conflict() -> None:
     memory.values.clear()
     result = run([record(1, event(9), value=value_of(event(9), "older"))], memory=memory)
     assert reasons(result) == [(1, "id_conflict")]
+
+
+def test_an_event_that_was_corrected_long_ago_is_never_new_again() -> None:
+    memory = after(record(0, event(9)))
+    memory.digests = dict.fromkeys(memory.digests, FORGOTTEN)
+    result = run([record(1, event(9))], memory=memory)
+    assert reasons(result) == [(1, "id_conflict")]
+    assert "was rated and corrected long ago" in result.rejected[0].detail
 
 
 def test_equal_bytes_need_no_first_record() -> None:

@@ -13,8 +13,9 @@ from rater.adapters.customers import CustomerEntry
 from rater.adapters.meta import FORMAT, LogIdentity, Meta
 from rater.adapters.state import StateStore
 from rater.core.frames import FrameEffects
-from rater.core.identity import Known, pack_entry
+from rater.core.identity import FORGOTTEN, Known, pack_entry
 from rater.core.lateness import Windows
+from rater.core.revisions import Revision
 from rater.core.work import Head
 from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS
 
@@ -288,6 +289,19 @@ def test_records_read_back_never_lower_a_sequence(opened: Opener) -> None:
     store.apply_records({"a": (3, 9), "b": (2, 9)}, {})
     assert store.last_sequences(["a", "b"]) == {"a": 5, "b": 2}
     assert [name for name, _ in store.unrecorded_since(2, 9)] == ["a"]
+
+
+def test_a_corrected_event_is_known_when_its_digest_has_expired(opened: Opener) -> None:
+    """An amend may give it a later time, at which it could come again."""
+    store = opened()
+    store.apply(effects(1), at_us=1)
+    revision = Revision("c", "s", "e1", 1, "amend", voided=False)
+    later = Head(2, 20, 1, NOW_US + WINDOWS.replay_us + 2 * DAY_US, 1)
+    store.apply(FrameEffects(later, {}, {}, revisions={digest(1): revision}), at_us=2)
+    assert store.drop_expired() == [NOW_US]
+    for _ in range(2):
+        assert store.known([digest(1), digest(2)], [NOW_US + 43 * DAY_US] * 2) == {digest(1): FORGOTTEN}
+        store = opened()
 
 
 def test_discard_starts_again_from_nothing(opened: Opener) -> None:
