@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ledger.adapters.correct_one import Amendment, Outcome, Prepared, apply, prepare, wait
+from ledger.adapters.corrections import check_said
 from ledger.core.correction import LedgerRecord
 from runtime.errors import UsageProblemError
 from runtime.postgres import connect
@@ -104,6 +105,7 @@ def _correct(
     wait_s: int,
     as_json: bool,
 ) -> None:
+    check_said(author, reason)
     loader = SettingsLoader.of_process()
     dsn = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
     with connect(dsn, application_name="ratestream-correct") as connection:

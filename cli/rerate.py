@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from cli.book_simulate import Instant
 from cli.rerate_text import describe_done, describe_plan, done_json, plan_json
+from ledger.adapters.corrections import check_said
 from ledger.adapters.rerate import FAILPOINTS, OnDetail, Rerate, Tell
 from ledger.adapters.rerate_ready import check_ready
 from ledger.adapters.rerate_runs import Run, find_run, open_run
@@ -113,6 +114,8 @@ def rerate(
     question = None if run_id is not None else _question(from_us, to_us, version, customers, filters)
     if run_id is None and applying and not (author and reason):
         raise UsageProblemError("--apply needs --author and --reason")
+    if author and reason:
+        check_said(author, reason)
     loader = SettingsLoader.of_process()
     dsn = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
     kafka = loader.section("kafka", KafkaSettings)

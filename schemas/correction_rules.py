@@ -33,6 +33,12 @@ def check_identity(correction: Mapping[str, Any]) -> None:
         _check_text(f"target.{field}", correction["target"][field], characters_max)
 
 
+def check_words(*, author: str, reason: str) -> None:
+    """Refuse what no command may say of itself. Raises InvalidEvent."""
+    _check_text("author", author, CHARACTERS_MAX["author"])
+    _check_text("reason", reason, CHARACTERS_MAX["reason"])
+
+
 def check_correction(correction: Mapping[str, Any]) -> None:
     """Refuse a decoded Correction that breaks a rule. Raises InvalidEvent with the first field that does."""
     check_identity(correction)

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
-from runtime.errors import InfrastructureError
+from runtime.errors import InfrastructureError, UsageProblemError
 from runtime.kafka.clients import client_config
 from runtime.kafka.publishing import CheckedPublisher
 from runtime.postgres import Connection
 from runtime.settings import KafkaSettings
 from schemas import topics
 from schemas.codec import decode, encode
+from schemas.correction_rules import check_words
 from schemas.errors import WireError
 from schemas.topics import producer_limits
 
@@ -32,6 +33,14 @@ class Refused(NamedTuple):
     reason: str
     detail: str
     place: tuple[int, int]
+
+
+def check_said(author: str, reason: str) -> None:
+    """What the rater would refuse of each command, before any is stored or published: UsageProblemError."""
+    try:
+        check_words(author=author, reason=reason)
+    except WireError as error:
+        raise UsageProblemError(f"--{error}") from error
 
 
 def publisher(settings: KafkaSettings) -> CheckedPublisher:
