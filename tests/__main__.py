@@ -1,0 +1,79 @@
+"""All tests but the slow ones, in two lanes side by side: `python -m tests`, which `make test` calls.
+
+Most tests of services wait (for a session to time out, for a poll), so one lane after the other would leave
+the processors idle for most of the time. The lanes share the local stack, where no other service is named;
+topics and databases are each test's own. Arguments go to pytest.
+"""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+
+from cli.stack.local import LocalStack
+from tests.fix_stack import ROOT, settings_loader
+
+LANES: Mapping[str, Sequence[str]] = {
+    "services": ("tests/integration", "tests/e2e"),
+    "the rest": ("tests/unit", "tests/property", "tests/contract", "tests/fault"),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the lanes; the exit code is the worst of theirs."""
+    check_lanes()
+    with ExitStack() as stack:
+        loader = settings_loader()
+        if not (loader.names_endpoint("kafka") and loader.names_endpoint("postgres")):
+            local = LocalStack(ROOT)
+            if not local.is_up():
+                local.up()
+                stack.callback(local.down)
+        lanes = [_Lane(name, paths, arguments) for name, paths in LANES.items()]
+        codes = [lane.wait() for lane in lanes]
+    for lane, code in zip(lanes, codes, strict=True):
+        print(f"lane {lane.name}: {'passed' if code == 0 else f'FAILED, exit code {code}'}: {lane.last_line}")
+    return max(codes)
+
+
+def check_lanes() -> None:
+    """Every folder of tests is in one lane: one that is forgotten would never run."""
+    inside = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
+    folders = {f"tests/{path.relative_to(ROOT / 'tests').parts[0]}" for path in inside}
+    listed = [path for paths in LANES.values() for path in paths]
+    if sorted(listed) != sorted(folders):
+        raise SystemExit(f"tests/__main__.py lists {sorted(listed)}, the folders are {sorted(folders)}")
+
+
+class _Lane:
+    """One pytest process, its lines shown as they come with the lane's name in front."""
+
+    def __init__(self, name: str, paths: Sequence[str], arguments: Sequence[str]) -> None:
+        self.name = name
+        self.last_line = ""
+        command = [sys.executable, "-m", "pytest", "-m", "not slow", *paths, *arguments]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
+        self._reader = threading.Thread(target=self._show, daemon=True)
+        self._reader.start()
+
+    def _show(self) -> None:
+        for line in self._process.stdout or ():
+            print(f"[{self.name}] {line}", end="", flush=True)
+            if line.startswith("=") and (" passed" in line or " failed" in line or " error" in line):
+                self.last_line = line.strip("= \n")
+
+    def wait(self) -> int:
+        try:
+            code = self._process.wait()
+        except KeyboardInterrupt:
+            self._process.wait()
+            raise
+        self._reader.join()
+        return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
