@@ -27,7 +27,7 @@ PLACEHOLDER = "To be described by its owner."
 # What a service holds beside the names that all have, each with the reason.
 BESIDE = {
     "producers": {"client", "traces"},  # a distribution of its own; the trace files that replay reads
-    "ledger": {"verification.py"},  # reads only: the order of its reading, as service.py is the order of effects
+    "ledger": {"verification.py"},  # reads only: the order of its reading
 }
 
 GENERATED = {".venv", ".ratestream", ".git", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
