@@ -1,8 +1,13 @@
-"""Loads the shared fixtures: one `fix_*.py` a resource."""
+"""Loads the shared fixtures, one `fix_*.py` a resource, and the settings of property tests."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = sorted(f"tests.{path.stem}" for path in Path(__file__).parent.glob("fix_*.py"))
 pytest.register_assert_rewrite(*pytest_plugins)  # all of them, before one is imported by another
+
+# A slow machine is no fault of what is tested.
+settings.register_profile("ratestream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ratestream")
