@@ -1,4 +1,4 @@
-"""All tests but the slow ones, in two lanes side by side: `python -m tests`, which `make test` calls.
+"""All tests but the slow ones, in lanes side by side: `python -m tests`, which `make test` calls.
 
 Most tests of services wait (for a session to time out, for a poll), so one lane after the other would leave
 the processors idle for most of the time. The lanes share the local stack, where no other service is named;
@@ -15,9 +15,11 @@ from cli.stack.local import LocalStack
 from tests.fix_stack import ROOT, settings_loader
 
 LANES: Mapping[str, Sequence[str]] = {
-    "services": ("tests/integration", "tests/e2e"),
-    "the rest": ("tests/unit", "tests/property", "tests/contract", "tests/fault"),
+    "unit": ("tests/unit", "tests/property", "tests/contract", "tests/e2e"),
+    "fault": ("tests/fault",),
 }
+SPREAD, SPREAD_LANES = "tests/integration", 3
+"""The folder that waits the most: its files are dealt out to lanes of their own."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             if not local.is_up():
                 local.up()
                 stack.callback(local.down)
-        lanes = [_Lane(name, paths, arguments) for name, paths in LANES.items()]
+        lanes = [_Lane(name, paths, arguments) for name, paths in (LANES | _spread()).items()]
         codes = [lane.wait() for lane in lanes]
     for lane, code in zip(lanes, codes, strict=True):
         print(f"lane {lane.name}: {'passed' if code == 0 else f'FAILED, exit code {code}'}: {lane.last_line}")
@@ -41,9 +43,14 @@ def check_lanes() -> None:
     """Every folder of tests is in one lane: one that is forgotten would never run."""
     inside = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
     folders = {f"tests/{path.relative_to(ROOT / 'tests').parts[0]}" for path in inside}
-    listed = [path for paths in LANES.values() for path in paths]
+    listed = [SPREAD, *(path for paths in LANES.values() for path in paths)]
     if sorted(listed) != sorted(folders):
         raise SystemExit(f"tests/__main__.py lists {sorted(listed)}, the folders are {sorted(folders)}")
+
+
+def _spread() -> dict[str, list[str]]:
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / SPREAD).glob("test_*.py"))
+    return {f"{SPREAD.split('/')[-1]} {lane}": files[lane::SPREAD_LANES] for lane in range(SPREAD_LANES)}
 
 
 class _Lane:
