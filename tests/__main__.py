@@ -50,7 +50,7 @@ def check_lanes() -> None:
 
 def _spread() -> dict[str, list[str]]:
     files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / SPREAD).glob("test_*.py"))
-    return {f"{SPREAD.split('/')[-1]} {lane}": files[lane::SPREAD_LANES] for lane in range(SPREAD_LANES)}
+    return {f"services {lane}": files[lane::SPREAD_LANES] for lane in range(SPREAD_LANES)}
 
 
 class _Lane:
