@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             if not local.is_up():
                 local.up()
                 stack.callback(local.down)
-        lanes = [_Lane(name, paths, arguments) for name, paths in (LANES | _spread()).items()]
+        lanes = [_Lane(name, paths, arguments) for name, paths in [*LANES.items(), *_spread().items()]]
         codes = [lane.wait() for lane in lanes]
     for lane, code in zip(lanes, codes, strict=True):
         print(f"lane {lane.name}: {'passed' if code == 0 else f'FAILED, exit code {code}'}: {lane.last_line}")
