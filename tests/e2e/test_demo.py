@@ -49,7 +49,7 @@ def test_the_demo_verifies_and_leaves_its_summary(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
