@@ -2,9 +2,10 @@
 
 import pytest
 
+from pricing.compiled import fits
 from pricing.errors import UsageError
 from pricing.instants import calendar_month, instant_text
-from pricing.money import ATTO, format_atto, parse_decimal, round_half_even
+from pricing.money import ATTO, format_atto, parse_decimal, parse_signed, round_half_even
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,31 @@ def test_anything_else_is_refused_by_name(text: object) -> None:
         parse_decimal(text, "usage.input_tokens")
     assert (caught.value.code, caught.value.field) == ("bad_quantity", "usage.input_tokens")
     assert caught.value.value == repr(text)
+    assert caught.value.rule == (
+        "must be a plain decimal without sign or exponent, at most 20 digits before the point and 18 after it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "atto"),
+    [
+        ("3.5", 7 * ATTO // 2),
+        ("-3.5", -7 * ATTO // 2),
+        ("0", 0),
+        ("-0", 0),
+        ("-0.000000000000000001", -1),
+        ("-99999999999999999999.999999999999999999", 1 - 10**38),
+    ],
+)
+def test_a_decimal_with_a_minus_is_read_exactly(text: str, atto: int) -> None:
+    assert parse_signed(text, "x") == atto
+
+
+@pytest.mark.parametrize(("text", "value"), [("--1", "'-1'"), ("+1", "'+1'"), ("-", "''"), ("", "''")])
+def test_one_minus_is_all_that_may_stand_before(text: str, value: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_signed(text, "amount")
+    assert (caught.value.code, caught.value.field, caught.value.value) == ("bad_quantity", "amount", value)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +78,11 @@ def test_anything_else_is_refused_by_name(text: object) -> None:
 )
 def test_a_number_is_written_without_trailing_zeros(atto: int, text: str) -> None:
     assert format_atto(atto) == text
+
+
+def test_an_amount_of_38_digits_fits_and_one_of_39_does_not_on_either_side_of_nothing() -> None:
+    assert [fits(amount) for amount in (10**38 - 1, 10**38)] == [True, False]
+    assert [fits(amount) for amount in (1 - 10**38, -(10**38))] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,24 @@ def test_free_units_and_a_tier_with_a_flat_fee() -> None:
     ]
 
 
+def test_a_pool_that_a_variant_shares_with_the_standard_context() -> None:
+    """3 at the pool's 2 = 6, and the words say whose rate it is."""
+    versions = """
+    context: {tier: {values: [a, b], default: a}}
+    rates: {web_searches: {pool: searches}}
+    variants: [{when: {tier: b}, rates: {}, inherit: ["*"]}]
+    """
+    pools = POOLED.format("graduated", 0, "[{start: 0, rate: 2}]")
+    by = book(customer(versions, pools=pools), contract(), EVERYBODY)
+    assert lines(rated(by, {"web_searches": 3}, context={"tier": "b"}), "price") == [
+        "web_searches 3 x 2 / 1 = 6 USD; list/any None; priced",
+        (
+            "contract standard, card list/any: web_searches at its own rate, as in the standard context, "
+            "pool list/searches, graduated, over 0; tier=b"
+        ),
+    ]
+
+
 def test_begun_packages() -> None:
     """1001 are two packages of 1000 at 10."""
     account = pooled("package", 0, "[{start: 0, rate: 10 per 1000}]")
@@ -261,10 +279,16 @@ def test_why_there_is_no_price() -> None:
     assert why(one) == f"{card}: input_tokens at its own rate; standard context"
     assert why(one, tier="b") == f"{card}: input_tokens at its own rate, 1 x 2 (b); tier=b"
     assert why(one, tier="c") == f"{card}: no prices for the context tier=c"
+    assert lines(rated(by, one, context={"tier": "c"}), "cost")[0] == (
+        "input_tokens 1 = unpriced None; acme/m 2026-01-01T00:00:00Z; unpriced"
+    )
     assert why(one, colour="red") == f"{card}: context key colour (value red) is unknown"
     assert "hours follows from the time of the event, the context must not name it" in why(one, hours="on")
     assert "zebras" in why({"zebras": 1})
-    assert why({"output_tokens": 1}) == f"{card}: output_tokens has no rate; standard context"
+    assert lines(rated(by, {"output_tokens": 1}), "cost") == [
+        "output_tokens 1 = unpriced None; acme/m 2026-01-01T00:00:00Z; unpriced",
+        f"{card}: output_tokens has no rate; standard context",
+    ]
     assert why({"cache_audio_read_tokens": 1}) == (
         f"{card}: cache_audio_read_tokens has no rate and those of cache_read_tokens and input_audio_tokens "
         "differ; standard context"
