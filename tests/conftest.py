@@ -8,6 +8,10 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = sorted(f"tests.{path.stem}" for path in Path(__file__).parent.glob("fix_*.py"))
 pytest.register_assert_rewrite(*pytest_plugins)  # all of them, before one is imported by another
 
-# A slow machine is no fault of what is tested.
-settings.register_profile("ratestream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A slow machine is no fault of what is tested; neither is a draw that comes out large.
+settings.register_profile(
+    "ratestream",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
 settings.load_profile("ratestream")

@@ -14,7 +14,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from rater.adapters import assignment, log_reader
 from rater.adapters.assignment import Assignment
 from rater.adapters.log_reader import HEAD_KEY
-from rater.core.batch import PartitionBatch
+from rater.core import batch
 from rater.core.frames import FrameEffects, FrameError
 from rater.core.work import GapError, Head
 from rater.service import Rater
@@ -216,7 +216,7 @@ def without_heads(patch: Patch) -> None:
 
 
 def without_the_route(patch: Patch) -> None:
-    patch.setattr(PartitionBatch, "_check_route", lambda *_: None)
+    patch.setattr(batch, "check_route", lambda *_: None)
 
 
 def without_checking_positions(patch: Patch) -> None:

@@ -159,4 +159,5 @@ def _rating() -> dict[str, Any]:
         "cost": side,
         "price": side,
         "lines": [],
+        "plan": None,
     }
