@@ -15,10 +15,9 @@ from cli.stack.local import LocalStack
 from tests.fix_stack import ROOT, settings_loader
 
 LANES: Mapping[str, Sequence[str]] = {
-    "unit": ("tests/unit", "tests/property", "tests/contract", "tests/e2e"),
-    "fault": ("tests/fault",),
+    "the rest": ("tests/unit", "tests/property", "tests/contract", "tests/e2e", "tests/fault"),
 }
-SPREAD, SPREAD_LANES = "tests/integration", 3
+SPREAD, SPREAD_LANES = "tests/integration", 2
 """The folder that waits the most: its files are dealt out to lanes of their own."""
 
 

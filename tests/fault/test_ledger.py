@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cli.stack.local import LocalStack
 from ledger.service import FAILPOINTS
+from runtime.kafka.offsets import list_offsets
 from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
 from schemas import topics
 from tests.fault.ledger_checks import ask, check_ledger, rows, wait_rows
@@ -162,13 +163,18 @@ def test_a_position_that_the_broker_no_longer_holds_stops_it_loudly(pipeline: Pi
     load = rated(pipeline)
     assert start(pipeline, failpoints="after_pg_commit:4:kill").wait_dead() == KILLED
     taken = ask(pipeline, "select kafka_partition, kafka_offset, record from ledger.rated order by 1, 2")
-    (partition, position) = ask(
+    positions = ask(
         pipeline,
-        "select kafka_partition, next_offset from ledger.positions where topic like '%usage.rated'"
-        " order by next_offset desc",
-    )[0]
+        "select kafka_partition, next_offset from ledger.positions where topic like '%usage.rated'",
+    )
+    topic = pipeline.prefix + topics.USAGE_RATED
+    ends = list_offsets(pipeline.kafka.admin(), [(topic, number) for number, _ in positions], "latest")
+    # Of the partitions that were begun, the one of which the most is left: others may have been read whole.
+    partition, position = max(
+        (found for found in positions if found[1]), key=lambda found: ends[topic, found[0]] - found[1]
+    )
     assert 0 < len(taken) < len(load.events)
-    delete_before(pipeline, {(pipeline.prefix + topics.USAGE_RATED, partition): position + 5})
+    delete_before(pipeline, {(topic, partition): position + 2})
     pipeline.tolerated.add(STOPPED_LOUDLY)
     sink = start(pipeline)
     assert sink.wait_dead() == STOPPED_LOUDLY

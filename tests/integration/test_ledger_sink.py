@@ -229,8 +229,8 @@ def test_a_database_without_the_ledger_or_its_role_stops_it_with_a_sentence(
 ) -> None:
     pipeline.tolerated.add(STOPPED_LOUDLY)
     unknown = pipeline.start(module="ledger", ledger__role="nobody_of_that_name")
-    assert unknown.wait_dead() == STOPPED_LOUDLY
+    assert unknown.wait_dead() == STOPPED_LOUDLY, unknown.log()
     assert "ledger.role = 'nobody_of_that_name'" in unknown.log()
     empty = pipeline.start(module="ledger", postgres__dsn=postgres_server)
-    assert empty.wait_dead() == STOPPED_LOUDLY
+    assert empty.wait_dead() == STOPPED_LOUDLY, empty.log()
     assert "ratestream ledger migrate" in empty.log()
