@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         codes = [lane.wait() for lane in lanes]
         for number, lane in enumerate(lanes):
             if lane.died:
-                print(f"lane {lane.name}: ended without a result, see its stacks above: once more", flush=True)
+                print(f"lane {lane.name}: no result, see its stacks above: once more", flush=True)
                 lanes[number] = again = _Lane(f"{lane.name}, again", lane.paths, arguments)
                 codes[number] = again.wait()
     for lane, code in zip(lanes, codes, strict=True):
