@@ -88,6 +88,8 @@ class _Lane:
             raise
         # A process that a dead test left behind may hold the pipe open: what it says is not waited for.
         self._reader.join(_LAST_WORDS_S)
+        if self._process.stdout is not None and not self._reader.is_alive():
+            self._process.stdout.close()
         return code
 
     @property
