@@ -14,7 +14,6 @@ from rate_book.source import BookPoller
 from rate_book.versions import BookVersions
 from rater.adapters.assignment import Assignment, TopicNames
 from rater.adapters.rating import partitioner
-from rater.adapters.slots import take_slot
 from rater.core.lateness import Windows
 from rater.service import FAILPOINTS, Limits, Rater
 from rater.settings import RaterSettings
@@ -28,6 +27,7 @@ from runtime.kafka.topology import describe
 from runtime.kafka.transactions import TransactionalProducer
 from runtime.process import run_process
 from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader, WindowSettings
+from runtime.slots import take_slot
 from schemas import topics
 from schemas.topics import consumer_limits, producer_limits
 
@@ -93,7 +93,7 @@ def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
     names = topic_names(kafka.topic_prefix)
     # A relative directory is the project's, not that of whoever starts the rater.
     state_dir = loader.project_dir / (settings.state_dir or loader.state_dir / "rater")
-    slot = take_slot(state_dir, settings.slot)
+    slot = take_slot(state_dir, settings.slot, "rater")
     stack.callback(slot.release)
     process = f"{kafka.topic_prefix}rater-{slot.number}"
     config = client_config(kafka, process)

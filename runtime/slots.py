@@ -1,7 +1,8 @@
-"""Which rater of this machine one is: the lowest slot that nobody holds, or the one that was asked for.
+"""Which rater (or other service) of this machine one is: the lowest slot that nobody holds, or the one that
+was asked for.
 
-A slot is a file lock, so it is free again the moment its holder dies. The transactional id carries it: a
-restarted rater gets its predecessor's id and fences it at once.
+A slot is a file lock, so it is free again the moment its holder dies. The transactional id, or the group's
+instance id, carries it: a restarted process gets its predecessor's id and fences it at once.
 """
 
 import fcntl
@@ -27,8 +28,8 @@ class Slot:
         os.close(self._descriptor)
 
 
-def take_slot(state_dir: Path, wanted: int | None) -> Slot:
-    """Take the wanted slot, or the lowest free one.
+def take_slot(state_dir: Path, wanted: int | None, service: str) -> Slot:
+    """Take the wanted slot of a service, or the lowest free one.
 
     Raises:
         InfrastructureError: it is held, or all are.
@@ -45,6 +46,6 @@ def take_slot(state_dir: Path, wanted: int | None) -> Slot:
             continue
         return Slot(number, path, descriptor)
     raise InfrastructureError(
-        f"rater.slot: {'every slot' if wanted is None else f'slot {wanted}'} under {state_dir} "
-        "is held by a running rater"
+        f"{service}.slot: {'every slot' if wanted is None else f'slot {wanted}'} under {state_dir} "
+        f"is held by a running {service}"
     )
