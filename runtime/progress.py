@@ -17,6 +17,7 @@ from runtime.clock import Clock
 
 _LOG = logging.getLogger(__name__)
 STUCK_EXIT_CODE = 70
+_STOP_S = 2.0
 
 Where = tuple[str, int]
 """Topic, as it is named on the broker, and partition."""
@@ -142,6 +143,7 @@ class ProgressWatchdog:
         look_s: between two looks.
         on_stuck: given the message.
         looked: called after each look with the lags, None when the broker did not answer.
+        ended: called in the thread at its end, to release what `lag` holds.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class ProgressWatchdog:
         look_s: float = 5.0,
         on_stuck: Callable[[str], None] = end_stuck,
         looked: Callable[[Mapping[Where, Lag] | None], None] = lambda _lags: None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._progress = progress
         self._lag = lag
@@ -162,6 +165,7 @@ class ProgressWatchdog:
         self._look_s = min(look_s, limit_s / 4)
         self._on_stuck = on_stuck
         self._looked = looked
+        self._ended = ended
         self._still: dict[Where, tuple[int, float]] = {}  # position, and for how long it has stood there
         self._advanced = 0
         self._looked_s = clock.monotonic_s()
@@ -175,15 +179,18 @@ class ProgressWatchdog:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; returns without waiting for a look under way."""
+        """Look no more; a look under way that waits for the broker is not waited for."""
         self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_S)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._look_s):
             stuck = self.look()
             if stuck is not None and not self._stopping.is_set():
                 self._on_stuck(stuck)
-                return
+                break
+        self._ended()
 
     def look(self) -> str | None:
         """One look. Returns what is stuck, in a sentence, once it has been for the limit."""
