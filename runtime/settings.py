@@ -7,10 +7,10 @@ This module is the only reader of the process's environment.
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -38,10 +38,12 @@ class MissingEndpointError(InfrastructureError):
 class Section(BaseModel):
     """A section of the settings: unknown keys are errors, values are fixed once read.
 
-    A key that holds a secret may be given as `<key>_file`, the path of a file that holds the value.
+    A key that holds a secret may be given as `<key>_file`, the path of a file that holds the value; one of
+    `kept_outside` must not stand in the settings file itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    kept_outside: ClassVar[frozenset[str]] = frozenset()
 
 
 class KafkaSettings(Section):
@@ -209,6 +211,47 @@ class SettingsLoader:
                 raise MissingEndpointError(
                     f"{name}.{endpoint} is not set and the local stack is not up: run `ratestream stack up`, "
                     f"or set {ENV_PREFIX}{name.upper()}__{str(endpoint).upper()}"
+                )
+        return self._checked(name, model, values)
+
+    def tables(
+        self, name: str, model_of: Callable[[str, Mapping[str, Any]], type[SectionT]]
+    ) -> dict[str, SectionT]:
+        """Return the tables `[<name>.<table>]` by name, each checked by the class that `model_of` finds.
+
+        A variable RATESTREAM_<NAME>__<TABLE>__<KEY> goes before the file's value; its table is spelt as in
+        the file, in capitals, with _ for -.
+
+        Raises:
+            SettingsError: a value is unknown, missing or breaks a rule.
+        """
+        found: dict[str, dict[str, _Value]] = {}
+        for table, value in (self._from_file(name) | self._from_flags(name)).items():
+            if not isinstance(value.raw, dict):
+                raise SettingsError(
+                    f"{name}.{table} = {value.raw!r} (from {value.origin}): must be a table of settings"
+                )
+            found[table] = {key: _Value(raw, value.origin) for key, raw in value.raw.items()}
+        spelt = {table.replace("-", "_"): table for table in found}
+        for path, value in self._from_environment(name).items():
+            table, _, key = path.partition("__")
+            if not key:
+                raise SettingsError(f"{value.origin}: must name a table and a key: {value.origin}__<KEY>")
+            found.setdefault(spelt.get(table, table), {})[key] = value
+        return {
+            table: self._checked(
+                f"{name}.{table}", model_of(table, {key: value.raw for key, value in values.items()}), values
+            )
+            for table, values in sorted(found.items())
+        }
+
+    def _checked(self, name: str, model: type[SectionT], values: dict[str, _Value]) -> SectionT:
+        for key in sorted(model.kept_outside & values.keys()):
+            if values[key].origin == SETTINGS_FILE:
+                variable = f"{ENV_PREFIX}{name.replace('.', '__').replace('-', '_').upper()}__{key.upper()}"
+                raise SettingsError(
+                    f"{name}.{key} (from {SETTINGS_FILE}): a secret does not stand there: give {key}_file, "
+                    f"or set {variable}"
                 )
         values = {
             key: value

@@ -1,0 +1,1 @@
+"""What the budget guard reads and writes."""

@@ -1,0 +1,1 @@
+"""Pure decisions of the budget guard: no I/O, no clock."""
