@@ -11,8 +11,8 @@ standard price.
 from collections import defaultdict
 
 from pricing.attributes import attributes_of
-from pricing.calendar import BillingCalendar, zones
-from pricing.cards import ALL, Assignment, BookContent
+from pricing.calendar import BillingCalendar, ZoneTable, zones
+from pricing.cards import ALL, UTC, Assignment, BookContent
 from pricing.cardset import CardGroup, CardSet, Facts
 from pricing.cell import CompiledCell, Ladder
 from pricing.check import check_book
@@ -67,6 +67,7 @@ class CompiledBook:
         self._everyone = self._assigned(ALL)
         self._others = terms(self._everyone)
         self._terms: dict[str, Timeline[Term | None]] = {}
+        self._utc = zones(())(UTC)
         nobody = CellName("price", None, None, None, "", "")
         reason = "no contract is assigned to the customer at the time of the event"
         self.unassigned = Ladder((CompiledCell(nobody, facts.registry, {}, reason=reason),))
@@ -84,6 +85,11 @@ class CompiledBook:
             else:
                 found = self._others
         return found.at(at_us)
+
+    def zone_of(self, customer: str, at_us: int) -> ZoneTable:
+        """The time zone of the customer's contract at that instant; UTC where there is none."""
+        term = self.term(customer, at_us)
+        return self._utc if term is None else term.contract.calendar.zone
 
     def _terms_of(self, customer: str) -> Timeline[Term | None]:
         """The customer's own assignments, and between them those of any other customer."""
