@@ -43,6 +43,15 @@ class ZoneTable:
         """Seconds east of UTC in force at the instant."""
         return self._offsets[bisect_right(self._starts, at_us) - 1]
 
+    def span(self, at_us: int) -> tuple[int, int | None, int]:
+        """[start_us, end_us) with one offset that holds the instant, and its seconds east of UTC.
+
+        The first begins before any year; the last has no end.
+        """
+        number = bisect_right(self._starts, at_us)
+        end_us = self._starts[number] if number < len(self._starts) else None
+        return self._starts[number - 1], end_us, self._offsets[number - 1]
+
     def day_start(self, day: int) -> int:
         """The first instant of a local date (days since 1970-01-01), in microseconds UTC.
 

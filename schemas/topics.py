@@ -17,6 +17,9 @@ RECORD_SLACK_BYTES: Final = 64 * KIB  # key, headers and batch overhead beside t
 RETENTION_S: Final = 50 * DAY_S  # the replay window of 42 days and a week to notice and act
 KEPT_SEGMENT_S: Final = DAY_S  # a record outlives its retention by at most one segment
 COMPACTED_SEGMENT_S: Final = 3_600  # only closed segments are compacted, and a restore reads what is not
+STATE_LAG_S: Final = (
+    3_600  # the newer of two owners' values is told by its sequence, so both stay for a while
+)
 
 USAGE_EVENTS: Final = "usage.events"
 USAGE_CORRECTIONS: Final = "usage.corrections"
@@ -27,6 +30,8 @@ RATER_STATE: Final = "rater.state"
 USAGE_TOTALS: Final = "usage.totals"
 BUDGET_ALERTS: Final = "budget.alerts"
 BUDGET_STATE: Final = "budget.state"
+AGGREGATOR_STATE: Final = "aggregator.state"
+AGGREGATOR_PROBE: Final = "aggregator.probe"
 
 
 class Cleanup(Enum):
@@ -43,6 +48,7 @@ class KeyKind(Enum):
     CUSTOMER_IF_KNOWN = "customer_id if known"
     CUSTOMER_AND_SCOPE = "customer_id and scope"
     TYPED = "typed: `c/` `p/` `r/` `u/` `h`"
+    TYPED_LIVE = "typed: `c/` `h/`"
     NONE = "none"
 
 
@@ -52,7 +58,7 @@ class Topic:
 
     `value_bytes_max` bounds the value; `message_bytes_max`, the broker's limit on a batch, leaves room beside
     it. `retention_s` is None where nothing is deleted by age: a compacted topic, or one kept until further
-    notice.
+    notice. `min_compaction_lag_s` is how long a compacted topic keeps every record, newest or not.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Topic:
     retention_s: int | None
     segment_s: int
     written_by: str
+    min_compaction_lag_s: int | None = None
 
     @property
     def message_bytes_max(self) -> int:
@@ -90,6 +97,8 @@ class Topic:
         }
         if self.cleanup is Cleanup.DELETE:
             config["retention.ms"] = "-1" if kept_s is None else str(kept_s * 1000)
+        if self.min_compaction_lag_s is not None:
+            config["min.compaction.lag.ms"] = str(self.min_compaction_lag_s * 1000)
         return config
 
 
@@ -128,6 +137,28 @@ TOPICS: Final[tuple[Topic, ...]] = (
     _compacted(USAGE_TOTALS, KeyKind.CUSTOMER, "RunningTotals", "aggregator"),
     _kept(BUDGET_ALERTS, KeyKind.CUSTOMER, "BudgetAlert", 4 * MIB, "budget guard"),
     _compacted(BUDGET_STATE, KeyKind.CUSTOMER_AND_SCOPE, "BudgetState", "budget guard"),
+    Topic(
+        AGGREGATOR_STATE,
+        KeyKind.TYPED_LIVE,
+        "LiveCustomer, LivePartition",
+        4 * MIB,
+        Cleanup.COMPACT,
+        None,
+        COMPACTED_SEGMENT_S,
+        written_by="aggregator",
+        min_compaction_lag_s=STATE_LAG_S,
+    ),
+    # One transaction that is aborted and one that is committed at each start, to see that only one is read.
+    Topic(
+        AGGREGATOR_PROBE,
+        KeyKind.NONE,
+        "a start's own marks",
+        4 * KIB,
+        Cleanup.DELETE,
+        DAY_S,
+        KEPT_SEGMENT_S,
+        written_by="aggregator, in transactions",
+    ),
 )
 
 _BY_NAME: Final = {topic.name: topic for topic in TOPICS}

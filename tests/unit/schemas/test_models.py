@@ -26,6 +26,12 @@ MODULES = {
     "PartitionHead": "partition_head",
     "RevisionState": "revision_state",
     "RunState": "run_state",
+    "TotalsEntry": "totals_entry",
+    "RunningTotals": "running_totals",
+    "LiveCustomer": "live_customer",
+    "LivePartition": "live_partition",
+    "BudgetAlert": "budget_alert",
+    "BudgetState": "budget_state",
 }
 PRIMITIVES = {"string": str, "long": int, "boolean": bool, "bytes": bytes, "null": NoneType}
 

@@ -8,11 +8,12 @@ from schemas.topics import KIB, MIB, TOPICS, Cleanup
 DAY_MS = 86_400_000
 
 
-def test_all_nine_topics_are_declared_once() -> None:
+def test_all_eleven_topics_are_declared_once() -> None:
     names = [topic.name for topic in TOPICS]
     assert names == [
         "usage.events", "usage.corrections", "usage.rated", "usage.rejected", "usage.deltas",
         "rater.state", "usage.totals", "budget.alerts", "budget.state",
+        "aggregator.state", "aggregator.probe",
     ]  # fmt: skip
 
 
@@ -20,9 +21,10 @@ def test_all_nine_topics_are_declared_once() -> None:
 def test_a_topic_is_kept_fifty_days_or_compacted_or_for_ever(topic: topics.Topic) -> None:
     config = topic.config()
     assert config["message.timestamp.type"] == "LogAppendTime"
-    compacted = topic.name in {"rater.state", "usage.totals", "budget.state"}
+    compacted = topic.name in {"rater.state", "usage.totals", "budget.state", "aggregator.state"}
     assert config["cleanup.policy"] == ("compact" if compacted else "delete")
-    expected = None if compacted else "-1" if topic.name == "usage.rated" else str(50 * DAY_MS)
+    days = 1 if topic.name == "aggregator.probe" else 50
+    expected = None if compacted else "-1" if topic.name == "usage.rated" else str(days * DAY_MS)
     assert config.get("retention.ms") == expected
 
 
@@ -30,6 +32,7 @@ def test_sizes_leave_room_beside_the_largest_value() -> None:
     bytes_max = {topic.name: topic.message_bytes_max for topic in TOPICS}
     assert bytes_max.pop("usage.events") == MIB + 64 * KIB
     assert bytes_max.pop("usage.deltas") == 512 * KIB + 64 * KIB
+    assert bytes_max.pop("aggregator.probe") == 4 * KIB + 64 * KIB
     assert set(bytes_max.values()) == {4 * MIB + 64 * KIB}
 
 
@@ -39,6 +42,11 @@ def test_a_test_may_shrink_time_but_not_give_a_compacted_topic_a_retention() -> 
     with pytest.raises(ValueError, match="a compacted topic has none"):
         topics.topic(topics.RATER_STATE).config(retention_s=3)
     assert topics.topic(topics.RATER_STATE).cleanup is Cleanup.COMPACT
+
+
+def test_the_aggregators_state_is_compacted_after_an_hour() -> None:
+    assert topics.topic(topics.AGGREGATOR_STATE).config()["min.compaction.lag.ms"] == "3600000"
+    assert "min.compaction.lag.ms" not in topics.topic(topics.USAGE_TOTALS).config()
 
 
 def test_limits_follow_the_topics_that_a_client_uses() -> None:

@@ -1,0 +1,1 @@
+"""What the aggregator decides, without I/O."""
