@@ -15,6 +15,7 @@ from runtime.failpoints import failpoints_from
 from runtime.kafka.clients import client_config, group_consumer_config
 from runtime.kafka.group import PartitionGroup
 from runtime.kafka.topology import describe
+from runtime.monitoring import Monitoring
 from runtime.process import run_process
 from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
 from schemas import topics
@@ -55,13 +56,17 @@ def assemble(loader: SettingsLoader) -> Ledger:
             f"kafka.partitions = {kafka.partitions}, the topics have {dict(topology.partitions)}: "
             "all must have the same number, fixed at their creation"
         )
+    limits = consumer_limits(topics.USAGE_RATED, topics.USAGE_REJECTED)
     consumer = group_consumer_config(
         kafka,
         group_id=kafka.topic_prefix + settings.group_id,
         client_id=process,
         session_timeout_ms=settings.session_timeout_ms,
         max_poll_interval_ms=settings.max_poll_interval_ms,
-        limits=consumer_limits(topics.USAGE_RATED, topics.USAGE_REJECTED),
+        limits=limits,
+    )
+    monitoring = Monitoring.start(
+        loader, "ledger", config=config, prefix=kafka.topic_prefix, limits=limits, clock=clock
     )
     return Ledger(
         topics=names,
@@ -84,6 +89,7 @@ def assemble(loader: SettingsLoader) -> Ledger:
         ),
         clock=clock,
         after_commit=partial(failpoints.hit, "after_pg_commit"),
+        monitoring=monitoring,
     )
 
 

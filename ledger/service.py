@@ -24,6 +24,7 @@ from runtime.clock import Clock
 from runtime.errors import InfrastructureError
 from runtime.kafka.errors import KafkaUnavailableError
 from runtime.kafka.group import PartitionGroup
+from runtime.monitoring import Monitoring
 from runtime.postgres import DatabaseUnavailableError, connect
 
 __all__ = [
@@ -97,6 +98,7 @@ class Ledger:
         limits: Limits,
         clock: Clock,
         after_commit: Callable[[], None],
+        monitoring: Monitoring,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._topics = topics
@@ -106,7 +108,10 @@ class Ledger:
         self._clock = clock
         self._after_commit = after_commit
         self._sleep = sleep
+        self._monitoring = monitoring
+        self._metrics, self._progress = monitoring.metrics, monitoring.progress
         self._positions: dict[Where, int] = {}  # behind the batch under way, if there is one
+        self._written: dict[Where, int] = {}  # behind what is written
         self._opened = False
         self._writer = ThreadPoolExecutor(1, "writer")
         self._under_way: tuple[Batch, Future[tuple[Outcome, Counts]]] | None = None
@@ -127,6 +132,7 @@ class Ledger:
             self._group.close()
             self._writer.shutdown()
             self._store.close()
+            self._monitoring.close()
 
     def step(self) -> bool:
         """One round: at most one transaction is begun. Returns whether one was."""
@@ -147,11 +153,14 @@ class Ledger:
             self._finish()
         self._check_topics()
         self._report()
+        self._progress.turned(assigned=self._group.group_metadata is not None)
         return begun
 
     def _write(self, batch: Batch) -> tuple[Outcome, Counts]:
         """In the writing thread."""
+        begun_s = self._clock.monotonic_s()
         done = self._retried(lambda: self._store.write(batch))
+        self._metrics.observe("ratestream_ledger_commit_seconds", self._clock.monotonic_s() - begun_s)
         self._after_commit()
         return done
 
@@ -164,15 +173,16 @@ class Ledger:
         if self._under_way is None:
             return True
         (batch, written), self._under_way = self._under_way, None
-        if self._account(*written.result()):
+        if self._account(batch, *written.result()):
             return True
         self._follow(batch)
         return False
 
-    def _account(self, outcome: Outcome, counts: Counts) -> bool:
+    def _account(self, batch: Batch, outcome: Outcome, counts: Counts) -> bool:
         """Count what was written. Returns False where nothing was, because positions were others."""
         if outcome is Outcome.MOVED:
             self.counters.moved += 1
+            self._metrics.add("ratestream_ledger_moved_total")
             return False
         if outcome is Outcome.ALREADY:
             _LOG.warning("a commit's reply was lost: the positions say that it was done")
@@ -182,7 +192,18 @@ class Ledger:
         self.counters.rated += counts.rated
         self.counters.rejected += counts.rejected
         self.counters.bad += counts.bad
+        add = self._metrics.add
+        add("ratestream_ledger_batches_total")
+        add("ratestream_ledger_replies_lost_total", int(outcome is Outcome.ALREADY))
+        add("ratestream_ledger_rows_total", counts.rated, table="rated")
+        add("ratestream_ledger_rows_total", counts.rejected, table="rejected")
+        add("ratestream_ledger_rows_total", counts.bad, table="bad")
+        self._stands(self._written | batch.after)
         return True
+
+    def _stands(self, positions: dict[Where, int]) -> None:
+        self._written = positions
+        self._progress.stands(positions)
 
     def _follow(self, batch: Batch) -> None:
         """Go where PostgreSQL's positions are: they are right whoever moved them."""
@@ -202,6 +223,7 @@ class Ledger:
             if offset != was:
                 _LOG.warning("%s %d: position %d in PostgreSQL, %d here", topic, partition, offset, was)
         self._positions = found
+        self._stands(dict(found))
         self._group.seek(found)
 
     def _retried(self, work: Callable[[], T]) -> T:
@@ -210,19 +232,31 @@ class Ledger:
         Raises:
             DatabaseUnavailableError: it was away for longer than the budget.
         """
-        deadline_s = self._clock.monotonic_s() + self._limits.postgres_wait_s
+        wait_s = self._limits.postgres_wait_s
+        deadline_s = self._clock.monotonic_s() + wait_s
+        try:
+            return work()
+        except DatabaseUnavailableError as error:
+            first = error
+        with self._progress.budget("PostgreSQL is waited for", wait_s):
+            self._progress.found("postgresql", "does not answer")
+            done = self._again(work, deadline_s, first)
+        self._progress.found("postgresql", None)
+        return done
+
+    def _again(self, work: Callable[[], T], deadline_s: float, error: DatabaseUnavailableError) -> T:
         pause_s = _PAUSE_FIRST_S
-        while True:
-            try:
-                return work()
-            except DatabaseUnavailableError as error:
-                if self._clock.monotonic_s() + pause_s >= deadline_s:
-                    raise DatabaseUnavailableError(
-                        f"not usable within {self._limits.postgres_wait_s:g} s: {error}"
-                    ) from error
-                _LOG.warning("%s; again in %.1f s", error, pause_s)
+        while self._clock.monotonic_s() + pause_s < deadline_s:
+            _LOG.warning("%s; again in %.1f s", error, pause_s)
             self._sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+            try:
+                return work()
+            except DatabaseUnavailableError as again:
+                error = again
+        raise DatabaseUnavailableError(
+            f"not usable within {self._limits.postgres_wait_s:g} s: {error}"
+        ) from error
 
     # --- rebalances ---
 
@@ -237,6 +271,7 @@ class Ledger:
             known = self._retried(lambda: self._store.positions(wanted))
         self._broker.check(known)
         self._positions = known
+        self._stands(dict(known))
         self._opened = True
         _LOG.info("owns partitions %s", ", ".join(map(str, partitions)))
         return dict(known)
@@ -244,13 +279,15 @@ class Ledger:
     def _close(self, partitions: Sequence[int]) -> None:
         self._settle()
         self._positions = {}
+        self._written = {}
+        self._progress.gave_up()
         _LOG.info("gave up partitions %s", ", ".join(map(str, partitions)))
 
     def _settle(self) -> None:
         """Before partitions change hands the batch under way is written, or was nothing of this worker's."""
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
-            self._account(*under_way[1].result())
+            self._account(under_way[0], *under_way[1].result())
 
     # --- now and then ---
 

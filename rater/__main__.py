@@ -3,10 +3,11 @@
 import gc
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from rocksdict import Cache
 
@@ -23,8 +24,9 @@ from runtime.failpoints import failpoints_from
 from runtime.kafka.clients import client_config, group_consumer_config, transactional_config
 from runtime.kafka.group import PartitionGroup
 from runtime.kafka.reading import PartitionReader
-from runtime.kafka.topology import describe
+from runtime.kafka.topology import Topology, describe
 from runtime.kafka.transactions import TransactionalProducer
+from runtime.monitoring import Monitoring
 from runtime.process import run_process
 from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader, WindowSettings
 from runtime.slots import take_slot
@@ -97,20 +99,22 @@ def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
     stack.callback(slot.release)
     process = f"{kafka.topic_prefix}rater-{slot.number}"
     config = client_config(kafka, process)
-    topology = describe(config, [*names.inputs, *names.outputs])
-    counts = set(topology.partitions.values())
-    if counts != {kafka.partitions}:
-        raise InfrastructureError(
-            f"kafka.partitions = {kafka.partitions}, the topics have {dict(topology.partitions)}: "
-            "all must have the same number, fixed at their creation"
-        )
-    book = BookPoller(postgres.dsn.get_secret_value(), poll_s=settings.book_poll_s)
-    book.start()
-    stack.callback(book.stop)
-    versions = BookVersions(postgres.dsn.get_secret_value())
-    versions.start()
-    stack.callback(versions.stop)
-    book.wait_first(settings.book_wait_s)
+    topology = _topology(kafka, names, config)
+    book, versions = _books(postgres, settings, stack)
+    monitoring = Monitoring.start(
+        loader,
+        "rater",
+        config=config,
+        prefix=kafka.topic_prefix,
+        limits=consumer_limits(topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS),
+        clock=clock,
+    )
+    stack.callback(monitoring.close)
+
+    def in_restore() -> None:
+        monitoring.progress.advance()
+        failpoints.hit("in_restore")
+
     reading = consumer_limits(topics.USAGE_EVENTS, topics.USAGE_DELTAS, topics.RATER_STATE)
     assignment = Assignment(
         config=config,
@@ -122,7 +126,7 @@ def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
         cache=Cache(settings.cache_mib << 20),
         clock=clock,
         timeout_s=settings.transaction_timeout_ms / 1000 + _ASSIGNMENT_SLACK_S,
-        in_restore=lambda: failpoints.hit("in_restore"),
+        in_restore=in_restore,
     )
     return Rater(
         names=names,
@@ -133,12 +137,37 @@ def assemble(loader: SettingsLoader, stack: ExitStack) -> Rater:
         older_book=versions.book_at,
         partition_of=partitioner(topology.partitions[names.events]),
         windows=windows,
+        monitoring=monitoring,
         limits=_limits(settings, window_settings.state_refresh_s),
         clock=clock,
         failpoints=failpoints,
         process=process,
         build=version("ratestream"),
     )
+
+
+def _topology(kafka: KafkaSettings, names: TopicNames, config: Mapping[str, Any]) -> Topology:
+    topology = describe(config, [*names.inputs, *names.outputs])
+    if set(topology.partitions.values()) != {kafka.partitions}:
+        raise InfrastructureError(
+            f"kafka.partitions = {kafka.partitions}, the topics have {dict(topology.partitions)}: "
+            "all must have the same number, fixed at their creation"
+        )
+    return topology
+
+
+def _books(
+    postgres: PostgresSettings, settings: RaterSettings, stack: ExitStack
+) -> tuple[BookPoller, BookVersions]:
+    """The newest version of the rate book, once there is one, and those before it."""
+    book = BookPoller(postgres.dsn.get_secret_value(), poll_s=settings.book_poll_s)
+    book.start()
+    stack.callback(book.stop)
+    versions = BookVersions(postgres.dsn.get_secret_value())
+    versions.start()
+    stack.callback(versions.stop)
+    book.wait_first(settings.book_wait_s)
+    return book, versions
 
 
 def _limits(settings: RaterSettings, refresh_s: int) -> Limits:
@@ -149,6 +178,7 @@ def _limits(settings: RaterSettings, refresh_s: int) -> Limits:
         wait_s=settings.batch_wait_ms / 1000,
         refresh_after_us=refresh_s * 1_000_000 // 7,
         refresh_every_s=refresh_s / 14,
+        restore_s=settings.max_poll_interval_ms / 1000,  # the group takes the partitions away then
     )
 
 

@@ -24,21 +24,22 @@ from rater.adapters.outputs import (
 from rater.adapters.rating import OlderBook, tools_for
 from rater.adapters.recording import Recorded, due, recorded_with
 from rater.adapters.records import record_of
+from rater.adapters.telling import Telling
 from rater.core.batch import PartitionBatch
 from rater.core.frames import effects_of_result
 from rater.core.lateness import Windows
-from rater.core.work import BatchResult, Record, Tools
+from rater.core.work import BatchResult, Head, Record, Tools
 from runtime.clock import Clock
 from runtime.failpoints import AbortRequested, Failpoints
 from runtime.kafka.errors import AbortNeededError, KafkaUnavailableError
 from runtime.kafka.group import PartitionGroup
 from runtime.kafka.transactions import TransactionalProducer
+from runtime.monitoring import Monitoring
 from schemas.topics import USAGE_CORRECTIONS, USAGE_EVENTS
 
 _LOG = logging.getLogger(__name__)
 _DAY_US = 86_400_000_000
 _REFRESHED_A_TRANSACTION = 5_000
-_REPORT_S = 10.0
 _ABORTED_IN_A_ROW_MAX = 20
 _TOPICS_CHECKED_S = 5.0
 
@@ -60,25 +61,16 @@ FAILPOINTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a transaction takes, and how often customers' records are looked through."""
+    """How much a transaction takes, how often customers' records are looked through, and how long a
+    take-over of partitions may last.
+    """
 
     records_max: int
     bytes_max: int
     wait_s: float
     refresh_after_us: int
     refresh_every_s: float
-
-
-@dataclass(slots=True)
-class Counters:
-    """Since the start of the process."""
-
-    rated: int = 0
-    corrected: int = 0
-    rejected: int = 0
-    duplicates: int = 0
-    transactions: int = 0
-    aborted: int = 0
+    restore_s: float
 
 
 @dataclass(slots=True)
@@ -112,6 +104,7 @@ class Rater:
         failpoints: Failpoints,
         process: str,
         build: str,
+        monitoring: Monitoring,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._names = names
@@ -128,14 +121,13 @@ class Rater:
         self._build = build
         self._sleep = sleep
         self._waiting: set[int] = set()
-        self._waiting_due_s = 0.0
         self._aborted_in_a_row = 0
         self._owned: dict[int, OwnedPartition] = {}
         self._tools: tuple[Confirmed, Tools] | None = None
         self._refresh_due_s = 0.0
-        self._report_due_s = clock.monotonic_s() + _REPORT_S
         self._topics_due_s = clock.monotonic_s() + _TOPICS_CHECKED_S
-        self.counters = Counters()
+        self._telling = Telling(monitoring, names.inputs, clock)
+        self.counters = self._telling.counters
         self._group = group(opened=self._open, closed=self._close)
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -155,14 +147,14 @@ class Rater:
         self._failpoints.hit("after_dedupe")
         if works:
             self._transact(works)
+        self._telling.waiting(self._waiting, self._book.newest(), self._heads())
         if self._waiting:
             # Nothing of these partitions can be rated before the book is confirmed anew.
-            self._tell_waiting(sorted(self._waiting))
             self._rewind(sorted(self._waiting))
             self._waiting.clear()
             self._sleep(limits.wait_s)
         self._check_topics()
-        self._report()
+        self._telling.round(self._book.newest(), assigned=self._group.group_metadata is not None)
         return bool(works)
 
     # --- deciding ---
@@ -239,6 +231,7 @@ class Rater:
     # --- effects, in order ---
 
     def _transact(self, works: Sequence[_Work]) -> None:
+        begun_s = self._clock.monotonic_s()
         try:
             self._producer.begin()
             for work in works:
@@ -253,7 +246,7 @@ class Rater:
         except (AbortNeededError, AbortRequested) as reason:
             _LOG.warning("transaction aborted: %s", reason)
             self._producer.abort()
-            self.counters.aborted += 1
+            self._telling.aborted()
             self._aborted_in_a_row += 1
             self._refresh_due_s = 0.0  # a refresh may have been in it
             if self._aborted_in_a_row >= _ABORTED_IN_A_ROW_MAX:
@@ -262,11 +255,14 @@ class Rater:
                 ) from reason
             self._rewind(self._owned)
             return
+        committed_s = self._clock.monotonic_s()
         self._aborted_in_a_row = 0
         self._failpoints.hit("after_commit_before_checkpoint")
         for work in works:
             self._apply(work)
             self._failpoints.hit("mid_checkpoint")
+        self._telling.committed((work.result for work in works), committed_s - begun_s)
+        self._telling.stands(self._heads())
 
     def _produce(self, work: _Work) -> None:
         result, names = work.result, self._names
@@ -324,11 +320,6 @@ class Rater:
         dropped = owned.store.drop_expired()
         if dropped:
             _LOG.info("partition %d: dropped %d expired buckets of digests", result.partition, len(dropped))
-        self.counters.rated += result.events_rated
-        self.counters.corrected += result.corrections_applied
-        self.counters.rejected += len(result.rejected)
-        self.counters.duplicates += len(result.duplicates)
-        self.counters.transactions += 1
 
     def _rewind(self, partitions: Sequence[int] | Mapping[int, OwnedPartition]) -> None:
         """Go back to the heads: a consumer's position does not follow an abort."""
@@ -342,7 +333,9 @@ class Rater:
     # --- rebalances ---
 
     def _open(self, partitions: Sequence[int]) -> dict[tuple[str, int], int]:
-        self._owned = self._assignment.open(partitions, self._group.wait_for_pending_offsets)
+        with self._telling.progress.budget("partitions are taken over", self._limits.restore_s):
+            self._owned = self._assignment.open(partitions, self._group.wait_for_pending_offsets)
+        self._telling.stands(self._heads())
         self._refresh_due_s = 0.0  # a rater that is restarted often must come to it too
         _LOG.info("owns partitions %s", ", ".join(map(str, partitions)))
         return {
@@ -358,6 +351,7 @@ class Rater:
         # Transactions begin and end between two polls, so none is open here.
         self._failpoints.hit("in_on_revoke")
         owned, self._owned = self._owned, {}
+        self._telling.progress.gave_up()
         for it in owned.values():
             it.store.close()
         _LOG.info("gave up partitions %s", ", ".join(map(str, partitions)))
@@ -374,24 +368,5 @@ class Rater:
                 # A broker that is away is for the next transaction to judge: a quiet rater outlives it.
                 _LOG.warning("topics cannot be checked now: %s", error)
 
-    def _tell_waiting(self, partitions: Sequence[int]) -> None:
-        """Say what is waited for, now and then: a rater that waits in silence looks like one that hangs."""
-        now_s = self._clock.monotonic_s()
-        if now_s >= self._waiting_due_s:
-            self._waiting_due_s = now_s + _REPORT_S
-            confirmed = self._book.newest()
-            heads = max(self._owned[partition].head.book_version for partition in partitions)
-            _LOG.warning(
-                "partitions %s wait for the rate book: version %d is confirmed up to event time %d us, "
-                "their heads were written with versions up to %d",
-                ", ".join(map(str, partitions)),
-                confirmed.book.version,
-                confirmed.horizon_us,
-                heads,
-            )
-
-    def _report(self) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s >= self._report_due_s:
-            self._report_due_s = now_s + _REPORT_S
-            _LOG.info("%s", self.counters)
+    def _heads(self) -> dict[int, Head]:
+        return {partition: owned.head for partition, owned in self._owned.items()}

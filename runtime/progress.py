@@ -65,8 +65,10 @@ class Progress:
         self.problems: dict[str, str] = {}
         """Dependencies that failed the last time the loop asked them, and how."""
 
-    def turned(self) -> None:
-        """The loop began a round."""
+    def turned(self, *, assigned: bool | None = None) -> None:
+        """The loop began a round; where it knows, whether its group has answered."""
+        if assigned is not None:
+            self.assigned = assigned
         self.turned_s = self._clock.monotonic_s()
         self.turned_us = self._clock.now_us()
 
@@ -167,6 +169,7 @@ class ProgressWatchdog:
         self._looked = looked
         self._ended = ended
         self._still: dict[Where, tuple[int, float]] = {}  # position, and for how long it has stood there
+        self._over: tuple[str | None, float] = None, 0.0  # what is beyond its budget, and for how long
         self._advanced = 0
         self._looked_s = clock.monotonic_s()
         self._away = False
@@ -215,8 +218,10 @@ class ProgressWatchdog:
             for where, position in positions.items()
             if lags[where].records > 0 and where[1] not in progress.excused
         }
+        over = None if excused else progress.over_budget()
+        self._over = over, self._over[1] + passed_s if over is not None and over == self._over[0] else 0.0
         stuck = [where for where, (_, still_s) in self._still.items() if still_s >= self._limit_s]
-        if not stuck:
+        if not stuck and self._over[1] < self._limit_s:
             return None
         return self._message(stuck, positions, lags)
 
@@ -228,13 +233,13 @@ class ProgressWatchdog:
         return position, before[1] + passed_s if passed_s else 0.0
 
     def _message(self, stuck: list[Where], positions: Mapping[Where, int], lags: Mapping[Where, Lag]) -> str:
-        places = ", ".join(
+        told = [
             f"{topic} {partition} at {positions[topic, partition]} with a lag of "
-            f"{lags[topic, partition].records} (oldest {lags[topic, partition].seconds:.0f} s)"
+            f"{lags[topic, partition].records} (the oldest of {lags[topic, partition].seconds:.0f} s)"
             for topic, partition in sorted(stuck)
-        )
+        ]
+        if self._over[0] is not None:
+            told.append(f"beyond its budget: {self._over[0]}")
         quiet_s = self._clock.monotonic_s() - self._progress.turned_s
-        over = self._progress.over_budget()
-        return f"no progress for {self._limit_s:g} s: {places}; the loop last moved {quiet_s:.0f} s ago" + (
-            f"; beyond its budget: {over}" if over else ""
-        )
+        told.append(f"the loop last moved {quiet_s:.0f} s ago")
+        return f"no progress for {self._limit_s:g} s: {'; '.join(told)}"

@@ -10,6 +10,7 @@ from ledger.adapters.store import Counts, Outcome
 from ledger.core.batch import Batch, Where
 from ledger.service import Ledger, Limits, NotOwnerError, PositionsGoneError
 from runtime.clock import SystemClock
+from runtime.monitoring import Monitoring
 from runtime.postgres import DatabaseUnavailableError
 
 RATED, REJECTED = "rated", "rejected"
@@ -60,6 +61,8 @@ class World:
             return list(found(self))
         return [Record(offset) for offset in found]
 
+    group_metadata: object = "of a generation"
+
     def seek(self, positions: dict[Where, int]) -> None:
         self.sought.append(dict(positions))
 
@@ -100,6 +103,7 @@ class World:
             limits=Limits(100, 1 << 20, 0.1, postgres_wait_s),
             clock=SystemClock(),
             after_commit=lambda: None,
+            monitoring=Monitoring.silent("ledger"),
             sleep=lambda _: None,
         )
         left = [None] * steps

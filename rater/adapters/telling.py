@@ -1,0 +1,124 @@
+"""What the rater tells of itself: counted once a transaction, never once an event."""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from rate_book.source import Confirmed
+from rater.core.work import BatchResult, Head
+from runtime.clock import Clock
+from runtime.monitoring import Monitoring
+
+_LOG = logging.getLogger("rater.service")
+_REPORT_S = 10.0
+_US = 1_000_000
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the start of the process."""
+
+    rated: int = 0
+    corrected: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    transactions: int = 0
+    aborted: int = 0
+
+
+class Telling:
+    """The rater's counters, metrics and progress, and a line of log now and then.
+
+    Args:
+        monitoring: where to.
+        inputs: usage.events and usage.corrections, as they are named on the broker.
+        clock: of the process.
+    """
+
+    def __init__(self, monitoring: Monitoring, inputs: tuple[str, str], clock: Clock) -> None:
+        self._metrics = monitoring.metrics
+        self._inputs = inputs
+        self._clock = clock
+        self._report_due_s = clock.monotonic_s() + _REPORT_S
+        self._waiting_due_s = 0.0
+        self.progress = monitoring.progress
+        self.counters = Counters()
+
+    def round(self, confirmed: Confirmed, *, assigned: bool) -> None:
+        """The loop goes on, with this rate book; `assigned`: the group has answered."""
+        self.progress.turned(assigned=assigned)
+        self._metrics.set("ratestream_rater_book_version", confirmed.book.version)
+        self._metrics.set("ratestream_rater_book_horizon_timestamp_seconds", confirmed.horizon_us / _US)
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._report_due_s:
+            self._report_due_s = now_s + _REPORT_S
+            _LOG.info("%s", self.counters)
+
+    def stands(self, heads: Mapping[int, Head]) -> None:
+        """The partitions owned go on behind these heads."""
+        events, corrections = self._inputs
+        self.progress.stands(
+            {(events, partition): head.events_next for partition, head in heads.items()}
+            | {(corrections, partition): head.corrections_next for partition, head in heads.items()}
+        )
+
+    def waiting(self, partitions: Collection[int], confirmed: Confirmed, heads: Mapping[int, Head]) -> None:
+        """These partitions wait for the rate book: said now and then, because a rater that waits in silence
+        looks like one that hangs; and known to the watchdog, because no restart helps.
+        """
+        self._metrics.set("ratestream_rater_waiting_partitions", len(partitions))
+        self.progress.excuse(dict.fromkeys(partitions, "waits for the rate book to be confirmed"))
+        now_s = self._clock.monotonic_s()
+        if partitions and now_s >= self._waiting_due_s:
+            self._waiting_due_s = now_s + _REPORT_S
+            _LOG.warning(
+                "partitions %s wait for the rate book: version %d is confirmed up to event time %d us, "
+                "their heads were written with versions up to %d",
+                ", ".join(map(str, sorted(partitions))),
+                confirmed.book.version,
+                confirmed.horizon_us,
+                max(heads[partition].book_version for partition in partitions),
+            )
+
+    def aborted(self) -> None:
+        """A transaction was aborted."""
+        self.counters.aborted += 1
+        self._metrics.add("ratestream_rater_aborted_total")
+
+    def committed(self, results: Iterable[BatchResult], took_s: float) -> None:
+        """A transaction with these frames was committed, so long after it began."""
+        self._metrics.observe("ratestream_rater_transaction_seconds", took_s)
+        for result in results:
+            self._count(result)
+
+    def _count(self, result: BatchResult) -> None:
+        counters, add = self.counters, self._metrics.add
+        counters.rated += result.events_rated
+        counters.corrected += result.corrections_applied
+        counters.rejected += len(result.rejected)
+        counters.duplicates += len(result.duplicates)
+        counters.transactions += 1
+        add("ratestream_rater_frames_total")
+        name = "ratestream_rater_events_total"
+        add(name, result.events_rated, outcome="rated")
+        add(name, result.events_rejected, outcome="rejected")
+        add(name, len(result.duplicates), outcome="duplicate")
+        name = "ratestream_rater_corrections_total"
+        add(name, result.corrections_applied, outcome="applied")
+        add(name, result.corrections_rejected, outcome="rejected")
+        add(name, result.corrections_repeated, outcome="repeated")
+        for reason, times in result.reasons.items():
+            add("ratestream_rater_rejected_total", times, reason=reason)
+        unpriced = _unpriced(result)
+        for side, events in unpriced.items():
+            add("ratestream_rater_unpriced_events_total", max(events, 0), side=side)
+
+
+def _unpriced(result: BatchResult) -> Counter[str]:
+    found: Counter[str] = Counter(cost=0, price=0)
+    for customer in result.customers.values():
+        for row in customer.rows.values():
+            found["cost"] += row.unpriced_cost_events
+            found["price"] += row.unpriced_price_events
+    return found
