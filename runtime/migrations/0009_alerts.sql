@@ -10,6 +10,7 @@ create table guard.alerts (
     body          jsonb        not null,   -- the BudgetAlert as it was raised: amounts as text, exact
     raised_at     timestamptz  not null,
     late          boolean      not null default false,  -- found by the reconciler
+    channels      text[]       not null default '{}',   -- it goes to these, as decided when it was raised
     details       jsonb,                   -- crossing_event and contributors, once the ledger has them
     published_at  timestamptz              -- to budget.alerts, as it is now; null: not yet
 );
@@ -54,7 +55,7 @@ create table guard.deliveries (
     alert_id          text         not null references guard.alerts,
     channel           text         not null,
     status            text         not null default 'pending'
-                                   check (status in ('pending', 'grouped', 'delivered', 'dead')),
+                                   check (status in ('pending', 'grouped', 'delivered', 'dead', 'skipped')),
     attempts          integer      not null default 0,
     next_attempt_at   timestamptz  not null default clock_timestamp(),
     first_attempt_at  timestamptz,
@@ -66,6 +67,7 @@ create table guard.deliveries (
 create index deliveries_due on guard.deliveries (channel, next_attempt_at) where status in ('pending', 'grouped');
 create index deliveries_message on guard.deliveries (message_id, channel);
 create index deliveries_delivered on guard.deliveries (channel, delivered_at);
+create index deliveries_dead on guard.deliveries (channel) where status = 'dead';
 comment on table guard.deliveries is 'Which channel has each alert to deliver, and how far it is';
 
 create table guard.attempts (
@@ -98,6 +100,28 @@ create index states_unpublished on guard.states (changed_at) where published_at 
 create index states_ending on guard.states (valid_until_us) where state <> 'ok';
 comment on table guard.states is 'The newest state of each budgeted scope';
 
+-- Which guard works on a partition of usage.totals. Who takes it over counts the epoch up, so that what a predecessor
+-- still tries to write, stopped for however long, is refused.
+create table guard.owners (
+    topic            text         not null,
+    kafka_partition  integer      not null,
+    epoch            bigint       not null,
+    owner            text         not null,
+    since            timestamptz  not null default clock_timestamp(),
+    primary key (topic, kafka_partition)
+) with (fillfactor = 50);
+
+-- What is wrong with the pipeline, and since when; one alert an episode.
+create table guard.episodes (
+    what       text         not null,
+    episode    integer      not null check (episode > 0),
+    alert_id   text         not null references guard.alerts,
+    opened_at  timestamptz  not null,
+    closed_at  timestamptz,
+    primary key (what, episode)
+);
+create unique index episodes_one_open on guard.episodes (what) where closed_at is null;
+
 -- The ledger is where the guard's reconciler learns what is true.
 grant ratestream_ledger_reader to ratestream_guard;
 grant usage on schema guard to ratestream_guard, ratestream_ledger_reader;
@@ -105,4 +129,5 @@ grant select on all tables in schema guard to ratestream_guard, ratestream_ledge
 grant insert on all tables in schema guard to ratestream_guard;
 grant update (details, published_at) on guard.alerts to ratestream_guard;
 grant update (retracted_alert_id) on guard.firings to ratestream_guard;
-grant update on guard.deliveries, guard.states to ratestream_guard;
+grant update on guard.deliveries, guard.states, guard.owners to ratestream_guard;
+grant update (closed_at) on guard.episodes to ratestream_guard;
