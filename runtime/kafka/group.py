@@ -142,8 +142,8 @@ class PartitionGroup:
                 f"assigned partitions differ between topics: {by_topic}; "
                 "all topics must have the same number of partitions and all members the same subscription"
             )
-        self.group_metadata = consumer.consumer_group_metadata()
-        if not consumer.memberid():
+        self.group_metadata = _metadata(consumer)
+        if self.group_metadata is None or not consumer.memberid():
             # Put out of the group while the assignment waited to be taken. Nothing would fence what such an
             # owner writes, and another one has the partitions: take none, librdkafka joins anew.
             _LOG.warning("assigned partitions %s without a membership: not taken", partitions)
@@ -166,6 +166,15 @@ class PartitionGroup:
             self._closed(partitions)
         finally:
             consumer.unassign()
+
+
+def _metadata(consumer: Consumer) -> object | None:
+    """Of the generation now; None where an assignment reaches a consumer that is being closed."""
+    try:
+        return consumer.consumer_group_metadata()
+    except RuntimeError as error:
+        _LOG.warning("no group metadata: %s", error)
+        return None
 
 
 _PASSING = frozenset(

@@ -29,6 +29,8 @@ class FakeConsumer:
         return self.member
 
     def consumer_group_metadata(self) -> str:
+        if self.generation == 0:
+            raise RuntimeError("Consumer group metadata not available")
         return f"generation {self.generation}"
 
     def assign(self, positions: list[TopicPartition]) -> None:
@@ -102,6 +104,14 @@ def test_an_assignment_that_arrives_after_its_membership_has_ended_is_not_taken(
     member.consumer.member = "member again"
     member.consumer.give(1)
     assert (member.opened, member.closed) == ([[1]], [[]])
+
+
+def test_an_assignment_that_reaches_a_consumer_that_closes_is_not_taken(member: Member) -> None:
+    """confluent-kafka has no metadata then, and its error would hide the one that the process ends with."""
+    member.consumer.generation = 0
+    member.consumer.give(0, 1)
+    assert member.opened == []
+    assert member.consumer.assigned == []
 
 
 def test_inputs_assigned_apart_are_refused(member: Member) -> None:
