@@ -37,6 +37,7 @@ COMMANDS = {
     "unpriced": "cli.usage:unpriced",
     "ledger": "cli.ledger:ledger",
     "statement": "cli.statement:statement",
+    "alerts": "cli.alerts:alerts",
     "demo": "cli.demo:demo",
 }
 
