@@ -28,7 +28,7 @@ create table guard.firings (
     scope_key           text            not null,
     window_kind         text            not null,
     period_start_us     bigint          not null,
-    threshold           text            not null,  -- its name
+    threshold           text            not null,  -- measure, currency and amount: what it compares
     episode             integer         not null check (episode > 0),
     threshold_amount    numeric(38,18)  not null,
     measure             text            not null,
@@ -37,6 +37,8 @@ create table guard.firings (
     fired_seq           bigint          not null,  -- as_of_seq of the totals that crossed
     budget_version      bigint          not null,
     retracted_alert_id  text            references guard.alerts,
+    retracted_seq       bigint,         -- as_of_seq of the totals that took it back
+    check ((retracted_alert_id is null) = (retracted_seq is null)),
     primary key (customer_id, budget_id, scope_key, window_kind, period_start_us, threshold, episode)
 );
 comment on table guard.firings is 'Thresholds that were crossed';
@@ -107,6 +109,7 @@ create table guard.owners (
     kafka_partition  integer      not null,
     epoch            bigint       not null,
     owner            text         not null,
+    budget_version   bigint       not null default -1,  -- all its customers were held against this one
     since            timestamptz  not null default clock_timestamp(),
     primary key (topic, kafka_partition)
 ) with (fillfactor = 50);
@@ -128,6 +131,6 @@ grant usage on schema guard to ratestream_guard, ratestream_ledger_reader;
 grant select on all tables in schema guard to ratestream_guard, ratestream_ledger_reader;
 grant insert on all tables in schema guard to ratestream_guard;
 grant update (details, published_at) on guard.alerts to ratestream_guard;
-grant update (retracted_alert_id) on guard.firings to ratestream_guard;
+grant update (retracted_alert_id, retracted_seq) on guard.firings to ratestream_guard;
 grant update on guard.deliveries, guard.states, guard.owners to ratestream_guard;
 grant update (closed_at) on guard.episodes to ratestream_guard;
