@@ -20,7 +20,7 @@ from runtime.settings import SettingsLoader
 _NAME = 34
 
 
-class Instant(click.ParamType[int]):
+class Instant(click.ParamType):
     """An instant with its zone, as microseconds UTC."""
 
     name = "instant"
