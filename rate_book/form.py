@@ -63,7 +63,7 @@ def load_book(paths: Sequence[Path], *, providers: Iterable[str] | None = None) 
     parts = _Parts()
     for path in paths:
         only = wanted if path in shipped_lists else None
-        for file in _files(path):
+        for file in yaml_files(path):
             # A price list is named after its provider: the others need not even be read.
             if only is None or path != shipped_lists[0] or file.stem.lower() in only:
                 _load_file(file, parts, only)
@@ -88,7 +88,8 @@ def _content(parts: _Parts) -> BookContent:
     return in_order(replace(content, zones=resolve(zone_names(content))))
 
 
-def _files(path: Path) -> list[Path]:
+def yaml_files(path: Path) -> list[Path]:
+    """The file, or every YAML file below the directory. Raises BookInvalidError where there is none."""
     if path.is_file():
         return [path]
     if not path.is_dir():

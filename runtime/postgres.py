@@ -29,6 +29,7 @@ MIGRATIONS_LOCK = (
     0x7261_7465_0001  # "rate": one advisory lock number a purpose, named here so that none collides
 )
 RATE_BOOK_LOCK = 0x7261_7465_0002
+BUDGETS_LOCK = 0x7261_7465_0003
 
 # Errors that a later try may not meet: connection (08), resources (53), intervention (57P), serialisation
 # and deadlock (40), a session that was ended because this process had stood still (25P03, 25P04), a server
