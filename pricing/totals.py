@@ -66,6 +66,8 @@ class Sums:
     end_us: int | None = None
     encoded: bytes | None = field(default=None, compare=False, repr=False)
     """For whoever encodes entries: None since the sums last changed."""
+    head: bytes | None = field(default=None, compare=False, repr=False)
+    """The same for what an entry is of: None since `end_us` last changed."""
 
     def add(self, other: "Row | Sums") -> None:
         if other.cost_atto is not None:
@@ -157,6 +159,8 @@ class Live:
         self._kept: tuple[list[int], ...] = tuple([] for _ in WINDOWS)  # starts of each kind, ascending
         self._items: list[tuple[Key, Sums]] | None = None
         for key, sums in (entries or {}).items():
+            if key[0] not in WINDOWS:
+                raise ValueError(f"window {key[0]!r}: must be one of {', '.join(WINDOWS)}")
             kind = WINDOWS.index(key[0])
             if self._admitted(kind, key[1]):
                 self._windows(key[2:])[kind][key[1]] = sums
@@ -238,7 +242,7 @@ class Live:
             self._items = None
         elif end_us is not None and (entry.end_us is None or end_us > entry.end_us):
             entry.end_us = end_us
-            entry.encoded = None
+            entry.encoded = entry.head = None
         return entry
 
     def _windows(self, group: _Group) -> tuple[dict[int, Sums], ...]:

@@ -1,7 +1,7 @@
 """One customer's state and what a frame does to it: the fold, its gaps and their repair.
 
-The ledger numbers a customer's rated records 1, 2, 3 ... and each frame names the numbers it holds, so what is
-a duplicate, what comes next and what is missing follows from numbers alone.
+The rater numbers a customer's rated records 1, 2, 3 ... and each frame names the numbers it holds: what is a
+duplicate, what comes next and what is missing follows from numbers alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,9 +41,9 @@ class Watched:
 class CustomerState:
     """`live` holds the records in (since_seq or 0, seq].
 
-    `seq` is the last sequence that needs no frame any more. `since_seq` is None where `live` is the whole
-    truth up to `seq`; else the customer is repairing: the records up to `since_seq`, among them those that are
-    missing, are to come from the ledger. `as_of_us` is the highest append time that its frames told.
+    `seq` is the last sequence that needs no frame any more. `since_seq` is None where `live` is all that
+    there is up to `seq`; else the customer is repairing: the records up to `since_seq`, with the missing ones
+    among them, are to come from the ledger. `as_of_us` is the highest append time that its frames told.
     """
 
     customer_id: str
