@@ -1,8 +1,7 @@
 """Adds the sums of a batch to the roll-ups, inside the transaction that writes its rows."""
 
-import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final, LiteralString
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -18,12 +17,9 @@ from ledger.core.rollups import (
     Place,
     Rollups,
 )
-from pricing.cards import DEFAULT_DIMENSIONS
 from pricing.instants import calendar_month
+from rate_book.declared import declared_names
 from rate_book.dimensions import dimension_values
-from rate_book.errors import NoBookError
-from rate_book.kept import content_of, kept_version
-from rate_book.shelf import read_rest
 from runtime.postgres import Connection
 
 # The name of a grain, and what the sums are by in it: the start of the time, and when they were posted.
@@ -32,8 +28,6 @@ _GRAINS = (
     ("day", "day_us", "posted_day"),
     ("month", "month_us", "posted_month"),
 )
-log = logging.getLogger(__name__)
-
 _DAY_US = 86_400_000_000
 _CHUNK = 2_000  # lines handed over at once
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -42,7 +36,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _TEMPORARY = """
 create temporary table if not exists new_sums (
     customer_id text, bucket_us bigint, day_us bigint, month_us bigint, posted_day date, posted_month date,
-    key bytea, events bigint, cost numeric, price numeric) on commit delete rows;
+    key bytea, events bigint, cost numeric, price numeric, first_seq bigint) on commit delete rows;
 create temporary table if not exists new_meter_sums (
     customer_id text, bucket_us bigint, day_us bigint, month_us bigint, posted_day date, posted_month date,
     key bytea, events bigint, cost numeric, price numeric, quantity numeric) on commit delete rows;
@@ -53,11 +47,25 @@ create temporary table if not exists new_queries (
 """
 
 _ADD = """
-insert into {table} as old (customer_id, bucket_us, posted_day, key, events, {amounts})
-select customer_id, {bucket}, {posted}, key, sum(events), {sums} from {new}
+insert into {table} as old (customer_id, bucket_us, posted_day, key, events, {amounts} {first})
+select customer_id, {bucket}, {posted}, key, sum(events), {sums} {lowest} from {new}
 group by 1, 2, 3, 4 order by 1, 2, 3, 4
 on conflict (customer_id, bucket_us, posted_day, key)
-do update set events = old.events + excluded.events, {plus}
+do update set events = old.events + excluded.events, {plus} {lower}
+"""
+
+# The first sequence of a sum: see ledger.core.rollups.
+_FIRST: Final[Mapping[str, LiteralString]] = {
+    "first": ", first_seq",
+    "lowest": ", min(first_seq)",
+    "lower": ", first_seq = least(old.first_seq, excluded.first_seq)",
+}
+
+_ADD_PERIODS = """
+insert into ledger.periods as old (customer_id, service_start_us, service_end_us, first_seq)
+select * from unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[])
+on conflict (customer_id, service_start_us, service_end_us)
+do update set first_seq = excluded.first_seq where excluded.first_seq < old.first_seq
 """
 
 _ADD_QUERIES = """
@@ -85,20 +93,30 @@ def write(connection: Connection, rollups: Rollups) -> None:
         cursor.execute("set local client_min_messages = warning")  # "already exists" is no news
         cursor.execute(_TEMPORARY)
     _write_keys(connection, rollups)
-    _copy(connection, "new_sums", (_line(place, sums) for place, sums in rollups.sums.items()))
+    first_seqs = rollups.first_seqs
+    _copy(
+        connection,
+        "new_sums",
+        (f"{_line(place, sums)}\t{first_seqs[place]}" for place, sums in rollups.sums.items()),
+    )
     _copy(
         connection,
         "new_meter_sums",
         (f"{_line(place, sums)}\t{plain(sums.quantity)}" for place, sums in rollups.meters.items()),
     )
-    _add(connection, "sums", ("cost", "price"))
-    _add(connection, "meter_sums", ("cost", "price", "quantity"))
+    _add(connection, "sums", ("cost", "price"), _FIRST)
+    _add(connection, "meter_sums", ("cost", "price", "quantity"), dict.fromkeys(_FIRST, ""))
+    periods = sorted(rollups.periods.items())  # in one order, so that two writers never wait in a circle
+    customers, starts, ends = ([key[index] for key, _ in periods] for index in range(3))
+    connection.execute(_ADD_PERIODS, (customers, starts, ends, [first for _, first in periods]))
     if rollups.queries:
         _copy(connection, "new_queries", _query_lines(rollups))
         connection.execute(_ADD_QUERIES)
 
 
-def _add(connection: Connection, name: str, amounts: Iterable[str]) -> None:
+def _add(
+    connection: Connection, name: str, amounts: Iterable[str], first: Mapping[str, LiteralString]
+) -> None:
     names = [sql.Identifier(amount) for amount in amounts]
     for grain, bucket, posted in _GRAINS:
         connection.execute(
@@ -112,6 +130,7 @@ def _add(connection: Connection, name: str, amounts: Iterable[str]) -> None:
                 plus=sql.SQL(", ").join(
                     sql.SQL("{0} = old.{0} + excluded.{0}").format(amount) for amount in names
                 ),
+                **{place: sql.SQL(text) for place, text in first.items()},
             )
         )
 
@@ -185,19 +204,9 @@ def declared_dimensions(connection: Connection) -> DimensionsOf:
     def dimensions_of(event: Mapping[str, Any], version: int) -> Dimensions:
         names = declared.get(version)
         if names is None:
-            names = declared[version] = _declared(connection, version)
+            names = declared[version] = tuple(
+                name for name in declared_names(connection, version) if name not in COLUMNS
+            )
         return tuple(zip(names, dimension_values(event, names), strict=True))
 
     return dimensions_of
-
-
-def _declared(connection: Connection, version: int) -> tuple[str, ...]:
-    names: tuple[str, ...] = DEFAULT_DIMENSIONS
-    try:
-        kept = kept_version(connection, version)
-    except NoBookError as error:
-        log.warning("%s: the default dimensions hold for its roll-ups", error)
-    else:
-        content = content_of(connection, kept) if kept.root is None else read_rest(connection, kept.root)
-        names = content.dimensions
-    return tuple(name for name in names if name not in COLUMNS)

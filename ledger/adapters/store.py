@@ -32,6 +32,7 @@ _PROBLEM_CHARACTERS_MAX = 2_000
 
 _NO_LEDGER = (
     psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
     psycopg.errors.UndefinedFunction,
     psycopg.errors.InvalidSchemaName,
     psycopg.errors.InsufficientPrivilege,

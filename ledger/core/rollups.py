@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ledger.core.amounts import BUCKET_US, atto
 from ledger.core.explain import REVERSAL
@@ -29,6 +29,7 @@ Dimensions = tuple[tuple[str, str | None], ...]
 DimensionsOf = Callable[[Mapping[str, Any], int], Dimensions]
 """(event, version of the rate book) -> the dimensions that the version declares, but for COLUMNS."""
 
+_K = TypeVar("_K")
 _DEFAULT = ("project", "product", "feature")
 _UNPRICED = "unpriced"
 _NUL = "holds NUL, which PostgreSQL cannot store"
@@ -92,7 +93,10 @@ def default_dimensions(event: Mapping[str, Any], _version: int) -> Dimensions:
 class Rollups:
     """Sums of the records added so far."""
 
-    __slots__ = ("_digests", "_dimensions_of", "keys", "meter_keys", "meters", "queries", "sums")
+    __slots__ = (
+        "_digests", "_dimensions_of", "first_seqs", "keys", "meter_keys", "meters", "periods", "queries",
+        "sums",
+    )  # fmt: skip
 
     def __init__(self, dimensions_of: DimensionsOf = default_dimensions) -> None:
         self._dimensions_of = dimensions_of
@@ -101,6 +105,10 @@ class Rollups:
         self.meter_keys: dict[MeterKey, bytes] = {}
         self.sums: dict[Place, Amounts] = {}
         self.meters: dict[Place, Amounts] = {}
+        self.first_seqs: dict[Place, int] = {}
+        """The lowest sequence in each of `sums`: a sum of 0 tells not whether it had a row at some cut."""
+        self.periods: dict[tuple[str, int, int], int] = {}
+        """Customer, start and end of a service period: the lowest sequence with it."""
         self.queries: dict[tuple[str, str, str], QuerySums] = {}
 
     def __len__(self) -> int:
@@ -134,7 +142,10 @@ class Rollups:
         bucket_us = time_us - time_us % BUCKET_US
         events = -1 if row.leg == REVERSAL else 1
         key = self._digests.get(told) or self._new_key(SumsKey(*told))
-        _plus(self.sums, (customer_id, bucket_us, posted_day, key), events, (0, cost, price))
+        place = customer_id, bucket_us, posted_day, key
+        _plus(self.sums, place, events, (0, cost, price))
+        _lower(self.first_seqs, place, row.customer_seq)
+        _lower(self.periods, (customer_id, row.service_start_us, row.service_end_us), row.customer_seq)
         for meter, reasons, part in meters:
             meter_told = key, meter, *reasons
             meter_key = self._digests.get(meter_told) or self._new_meter_key(MeterKey(*meter_told))
@@ -233,6 +244,12 @@ def _plus(sums: dict[Place, Amounts], place: Place, events: int, part: _Part) ->
     found.quantity += quantity
     found.cost += cost
     found.price += price
+
+
+def _lower(lowest: dict[_K, int], key: _K, number: int) -> None:
+    held = lowest.get(key)
+    if held is None or number < held:
+        lowest[key] = number
 
 
 @lru_cache(maxsize=65_536)  # quantities and amounts of a batch repeat
