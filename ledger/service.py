@@ -110,6 +110,7 @@ class Ledger:
         self._sleep = sleep
         self._monitoring = monitoring
         self._metrics, self._progress = monitoring.metrics, monitoring.progress
+        self._metrics.begin("ratestream_ledger_rows_total", "table", ("rated", "rejected", "bad"))
         self._positions: dict[Where, int] = {}  # behind the batch under way, if there is one
         self._written: dict[Where, int] = {}  # behind what is written
         self._opened = False

@@ -4,7 +4,7 @@ A service counts once a batch or transaction, never once an event. No label hold
 alert: labels are few and known beforehand (reasons, sides, channels, partitions).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
@@ -169,6 +169,11 @@ class Metrics:
         """
         counter = _found(self._counters, name)
         (counter.labels(**labels) if labels else counter).inc(amount)
+
+    def begin(self, name: str, label: str, values: Iterable[str]) -> None:
+        """A counter's series stand at 0 from now on, so that the first increase of each is seen as one."""
+        for value in values:
+            self.add(name, 0, **{label: value})
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """Say how large a gauge is now. Raises UnknownMetricError."""

@@ -1,4 +1,20 @@
-"""What makes a service observable, put together: metrics, probes, lag from the broker, the watchdog."""
+"""What makes a service observable, put together: metrics, probes, lag from the broker, the watchdog.
+
+In a service's `__main__` (`limits`: `consumer_limits` of the topics it consumes):
+
+    monitoring = Monitoring.start(
+        loader, "guard", "delivery", config=config, prefix=kafka.topic_prefix, limits=limits, clock=clock
+    )
+
+and in its loop:
+
+    progress.turned(assigned=group.group_metadata is not None)     # each round
+    progress.stands({(topic, partition): next_offset, ...})        # what is done for good, after each commit
+    progress.gave_up()                                             # partitions are taken away
+    with progress.budget("PostgreSQL is waited for", 300): ...     # what may take long
+    progress.found("postgresql", None)                             # or what is wrong with it
+    metrics.add("ratestream_guard_totals_evaluated_total", count)  # a name of runtime.metrics.METRICS
+"""
 
 from collections.abc import Mapping
 from contextlib import ExitStack

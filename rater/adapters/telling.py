@@ -9,6 +9,7 @@ from rate_book.source import Confirmed
 from rater.core.work import BatchResult, Head
 from runtime.clock import Clock
 from runtime.monitoring import Monitoring
+from schemas.reasons import REASONS
 
 _LOG = logging.getLogger("rater.service")
 _REPORT_S = 10.0
@@ -44,6 +45,11 @@ class Telling:
         self._waiting_due_s = 0.0
         self.progress = monitoring.progress
         self.counters = Counters()
+        begin = self._metrics.begin
+        begin("ratestream_rater_events_total", "outcome", ("rated", "rejected", "duplicate"))
+        begin("ratestream_rater_corrections_total", "outcome", ("applied", "rejected", "repeated"))
+        begin("ratestream_rater_rejected_total", "reason", REASONS)
+        begin("ratestream_rater_unpriced_events_total", "side", ("cost", "price"))
 
     def round(self, confirmed: Confirmed, *, assigned: bool) -> None:
         """The loop goes on, with this rate book; `assigned`: the group has answered."""

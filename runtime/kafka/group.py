@@ -122,6 +122,35 @@ class PartitionGroup:
                     f"the group's offsets stayed pending for {timeout_s} s: {failed[0]}"
                 )
 
+    def committed(self, partitions: Sequence[int], timeout_s: float = 10.0) -> dict[tuple[str, int], int]:
+        """What the group has committed to Kafka of each topic; nothing where nothing was.
+
+        Raises:
+            KafkaUnavailableError: no answer in time.
+        """
+        asked = [TopicPartition(topic, partition) for topic in self._topics for partition in partitions]
+        try:
+            answers = self._consumer.committed(asked, timeout=timeout_s)
+        except KafkaException as exception:
+            raise KafkaUnavailableError(f"the group's offsets: {exception}") from exception
+        return {(item.topic, item.partition): item.offset for item in answers if item.offset >= 0}
+
+    def commit(self, positions: Mapping[tuple[str, int], int]) -> bool:
+        """Commit to Kafka where work goes on after a restart, for services whose effects may be repeated.
+
+        Returns False where this member is put out of the group, or the coordinator does not answer: the next
+        owner repeats a little, or the next call says it.
+        """
+        offsets = [
+            TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()
+        ]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as exception:
+            _LOG.warning("offsets were not committed: %s", exception)
+            return False
+        return True
+
     def close(self) -> None:
         """Leave the group; `closed` is called for what was assigned."""
         try:
@@ -171,10 +200,11 @@ class PartitionGroup:
 def _metadata(consumer: Consumer) -> object | None:
     """Of the generation now; None where an assignment reaches a consumer that is being closed."""
     try:
-        return consumer.consumer_group_metadata()
+        found: object = consumer.consumer_group_metadata()
     except RuntimeError as error:
         _LOG.warning("no group metadata: %s", error)
         return None
+    return found
 
 
 _PASSING = frozenset(
