@@ -18,6 +18,7 @@ COMMANDS = {
     "stack": "cli.stack.commands:stack",
     "topics": "cli.topics:topics",
     "book": "cli.book:book",
+    "budget": "cli.budget:budget",
     "price": "cli.price:price",
     "emit": "cli.emit:emit",
     "replay": "cli.replay:replay",

@@ -6,6 +6,7 @@ that is not what its field holds is refused with file, budget, field, value and 
 
 import re
 from collections.abc import Iterable, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,11 @@ _CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _CHANNEL_RULE = "must name a channel: lower-case letters, digits, '_' and '-', at most 63"
 _MEASURE_RULE = "must be price, cost, events or quantity:<meter>, as in quantity:output_tokens"
 _TEXT_MAX = 1024
+
+
+def shipped_budgets() -> tuple[Path, ...]:
+    """The directory of the example budgets, for the customers of the example book."""
+    return (Path(str(resources.files("rate_book"))) / "books" / "example_budgets",)
 
 
 def load_budgets_of(paths: Sequence[Path]) -> BudgetContent:
