@@ -32,7 +32,7 @@ EXPOSED = {
         else [metric.name]
     )
 }
-ROLES = {"ratestream_ledger_writer", "ratestream_ledger_reader", "ratestream_totals_writer"}  # PostgreSQL's
+ROLE = re.compile(r"ratestream_(?:guard|[a-z]+_(?:reader|writer|owner))")  # of PostgreSQL
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 
@@ -137,7 +137,11 @@ def counted() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    return {text for text in texts if NAME.fullmatch(text) and text.split("_")[1] in SERVICES} - ROLES
+    return {
+        text
+        for text in texts
+        if NAME.fullmatch(text) and text.split("_")[1] in SERVICES and not ROLE.fullmatch(text)
+    }
 
 
 # Those that no service counts yet, each with what will.
