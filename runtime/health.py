@@ -109,7 +109,8 @@ class Health:
         """Live, its assigned partitions restored, and its dependencies answered when last asked."""
         why = list(self.live().why)
         if not self._progress.assigned:
-            why.append(self._progress.within_budget() or "no partitions are assigned yet")
+            under_way = self._progress.within_budget() or self._progress.over_budget()
+            why.append(under_way or "no partitions are assigned yet")
         why += [f"{name}: {problem}" for name, problem in sorted(self._progress.problems.copy().items())]
         why += [f"partition {number}: {reason}" for number, reason in sorted(self._progress.excused.items())]
         return Verdict(ok=not why, why=tuple(why))

@@ -105,8 +105,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     _counter("ratestream_aggregator_repairs_done_total", "Customers whose totals were rebuilt"),
     _gauge("ratestream_aggregator_release_queue_frames", "Frames read and not yet acknowledged whole"),
     _gauge("ratestream_aggregator_recovery_seconds", "How long the last recovery of state took"),
-    _histogram("ratestream_aggregator_publish_latency_seconds", "From a frame's append time to the "
-               "acknowledgement of the totals made from it", _LATENCY_S),
+    _histogram("ratestream_aggregator_publish_latency_seconds", "From the append time of a frame's "
+               "newest event to the acknowledgement of the totals made from it", _LATENCY_S),
     # Totals sink.
     _counter("ratestream_totals_customers_written_total", "Rows of totals.customers written"),
     _histogram("ratestream_totals_commit_seconds", "One batch of totals into PostgreSQL", _TRANSACTION_S),
@@ -121,8 +121,8 @@ METRICS: Final[tuple[Metric, ...]] = (
              "(again later) or dead", "channel", "outcome"),
     _gauge("ratestream_delivery_pending_alerts", "Alerts not yet delivered, by channel", "channel"),
     _gauge("ratestream_delivery_dead_alerts", "Dead letters that nobody has resent, by channel", "channel"),
-    _histogram("ratestream_delivery_alert_latency_seconds", "From the append time of the frame that crossed "
-               "to the channel's acceptance of the alert", _LATENCY_S),
+    _histogram("ratestream_delivery_alert_latency_seconds", "From the append time of the newest event in "
+               "the frame that crossed to the channel's acceptance of the alert", _LATENCY_S),
 )  # fmt: skip
 
 _BY_NAME: Final = {metric.name: metric for metric in METRICS}

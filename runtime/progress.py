@@ -82,8 +82,9 @@ class Progress:
         self.positions, self.excused, self.assigned = {}, {}, False
 
     def advance(self) -> None:
-        """A restore took one more step."""
+        """A restore took one more step: it stands for the loop, which waits for it."""
         self.advanced += 1
+        self.turned_s = self._clock.monotonic_s()
 
     def excuse(self, partitions: Mapping[int, str]) -> None:
         """These partitions, and no others, wait for what is said; told again each round."""

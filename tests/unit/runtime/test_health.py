@@ -81,6 +81,10 @@ def test_a_loop_that_stands_is_not_alive_unless_within_a_budget() -> None:
         assert health.ready().why == ("partitions are taken over",)
         clock.now_s += 100
         assert not health.live().ok
+        assert health.ready().why[-1] == "partitions are taken over"
+        progress.advance()
+        assert health.live().ok
+        clock.now_s += 61
     progress.turned(assigned=True)
     assert health.ready().ok
 
