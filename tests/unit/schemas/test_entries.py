@@ -1,4 +1,4 @@
-"""Fast encoding of a TotalsEntry and records put together from entries: the bytes are those of dictionaries."""
+"""Fast encoding of a TotalsEntry, and records put together from entries: the bytes of dictionaries."""
 
 import pytest
 from hypothesis import given
