@@ -1,0 +1,1 @@
+"""The aggregator's connections: Faust, the topics it writes, the ledger it repairs from."""

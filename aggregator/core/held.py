@@ -1,0 +1,81 @@
+"""The states that are in memory: a bounded cache, and what has changed since it was last written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aggregator.core.fold import CustomerState
+from aggregator.core.parts import Parts
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition that is owned and restored."""
+
+    number: int
+    frame_no: int | None
+    """The last frame that was folded whole; None: none is known."""
+    parts: Parts = field(default_factory=Parts)
+    read_offset: int = -1
+    """Of the last record that was read."""
+    next_offset: int | None = None
+    """What follows the last frame that was folded since the assignment."""
+    at_us: int = 0
+    """The highest append time that its frames told; 0: none has."""
+    moved: bool = False
+    """Whether it has folded a frame since the last write."""
+    frames: int = 0
+    """Folded and not written."""
+    changed: dict[str, CustomerState] = field(default_factory=dict)
+    writing: dict[str, CustomerState] = field(default_factory=dict)
+    publish: set[str] = field(default_factory=set)
+    repairing: dict[str, int] = field(default_factory=dict)
+    """Customers that wait for the ledger, and up to which sequence it must come."""
+    suspect: bool = False
+    """Whether frames or the state itself were lost: the ledger may know customers better."""
+
+    def change(self, state: CustomerState) -> None:
+        """The state is to be written, and published unless it is repairing."""
+        customer_id = state.customer_id
+        self.changed[customer_id] = state
+        if state.since_seq is None:
+            self.publish.add(customer_id)
+            self.repairing.pop(customer_id, None)
+        else:
+            self.publish.discard(customer_id)
+            self.repairing[customer_id] = state.since_seq
+
+
+Load = Callable[[Partition, str], CustomerState]
+
+
+class Held:
+    """Decoded states of all partitions, so that a busy customer is not decoded for each frame."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._states: dict[tuple[int, str], CustomerState] = {}
+        self.partitions: dict[int, Partition] = {}
+
+    def state(self, partition: Partition, customer_id: str, load: Load) -> CustomerState:
+        """The customer's state, loaded where it is not in memory."""
+        state = (
+            partition.changed.get(customer_id)
+            or partition.writing.get(customer_id)
+            or self._states.get((partition.number, customer_id))
+        )
+        if state is None:
+            state = load(partition, customer_id)
+            while len(self._states) >= self._most:
+                # What is to be written is held by its partition too.
+                del self._states[next(iter(self._states))]
+            self._states[partition.number, customer_id] = state
+        return state
+
+    def repairing(self) -> int:
+        """How many customers wait for the ledger."""
+        return sum(len(partition.repairing) for partition in self.partitions.values())
+
+    def forget(self) -> None:
+        """The partitions are another's now, or about to be restored again."""
+        self._states.clear()
+        self.partitions.clear()
