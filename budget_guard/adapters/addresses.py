@@ -19,8 +19,10 @@ Resolver = Callable[[str, int], Sequence[str]]
 
 _GLOBAL_6: Final = ipaddress.IPv6Network("2000::/3")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-# Not public although they look so: relays of 6to4, and the address at which a cloud serves its machines.
-_REFUSED_4: Final = tuple(map(ipaddress.IPv4Network, ("192.88.99.0/24", "168.63.129.16/32")))
+# Not public, whatever the library's version knows of it: protocol assignments, 6to4 relays, a cloud's own
+# service; documentation, and the part of IPv6 that protocols take for themselves.
+_REFUSED_4: Final = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
+_REFUSED_6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -125,7 +127,8 @@ def why_refused(text: str, allowed: Sequence[Network] = ()) -> str | None:
         reason = _why_refused_4(inner)
         return None if reason is None else f"a way to {inner}, which is {reason}"
     # The library's table of special networks, inside the one part of IPv6 that is given out at all.
-    return None if address in _GLOBAL_6 and address.is_global else "not a public address"
+    public = address in _GLOBAL_6 and address.is_global and not any(address in each for each in _REFUSED_6)
+    return None if public else "not a public address"
 
 
 def _why_refused_4(address: ipaddress.IPv4Address) -> str | None:
@@ -135,11 +138,9 @@ def _why_refused_4(address: ipaddress.IPv4Address) -> str | None:
 
 
 def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that this one leads to: 6to4, Teredo's client, NAT64."""
+    """The IPv4 address that this one leads to: 6to4, NAT64."""
     if address.sixtofour is not None:
         return address.sixtofour
-    if address.teredo is not None:
-        return address.teredo[1]
     return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
 
 

@@ -99,7 +99,8 @@ def alert_and_attempts(connection: Connection, named: str) -> tuple[list[Row], l
             raise NoSuchAlertError(f"{named!r}: no alert and no group's message has this id")
         cursor.execute(
             f"select a.alert_id, a.late, ({ALERT_NOW}) as alert,"  # noqa: S608 - a constant
-            " coalesce((select jsonb_agg(to_jsonb(d) - 'alert_id' order by d.channel) from guard.deliveries d where d.alert_id = a.alert_id), '[]') as deliveries"
+            " coalesce((select jsonb_agg(to_jsonb(d) - 'alert_id' order by d.channel)"
+            " from guard.deliveries d where d.alert_id = a.alert_id), '[]') as deliveries"
             " from guard.alerts a where a.alert_id = any(%s) order by a.raised_at, a.alert_id",
             (ids,),
         )

@@ -101,15 +101,20 @@ class Sender:
         deadline_s = self._clock.monotonic_s() + self._rules.limit_s
         try:
             addresses = checked_addresses(self._target, self._resolver, self._rules.allow_addresses)
-            return self._post_to(addresses, body, headers, deadline_s)
+            answer = self._post_to(addresses, body, headers, deadline_s)
+            # Headers that were cut off read like headers that ended.
+            return self._too_late() if self._clock.monotonic_s() >= deadline_s else answer
         except RefusedError as error:
             return Answer(error=f"refused: {error}")
         except UnresolvedError as error:
             return Answer(error=str(error))
         except (OSError, http.client.HTTPException, ValueError) as error:
             if self._clock.monotonic_s() >= deadline_s:
-                return Answer(error=f"no complete answer within {self._rules.limit_s:g} s")
+                return self._too_late()
             return Answer(error=_kept(f"{self._target.host}: {type(error).__name__}: {error}"))
+
+    def _too_late(self) -> Answer:
+        return Answer(error=f"no complete answer within {self._rules.limit_s:g} s")
 
     def _post_to(
         self, addresses: Sequence[str], body: bytes, headers: Mapping[str, str], deadline_s: float
