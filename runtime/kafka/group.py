@@ -79,7 +79,7 @@ class PartitionGroup:
         where = f"{message.topic()} {message.partition()}"
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001 - public codes
             raise PositionLostError(f"{where}: the broker no longer holds the position: {error.str()}")
-        if error.fatal() or (action_for(error) is Action.STOP and error.code() not in _PASSING):
+        if error.fatal() or (action_for(error) is Action.STOP and error.code() not in PASSING):
             raise stop_error(where, error)
         _LOG.warning("%s: %s: librdkafka goes on trying", where, error.str())
 
@@ -207,7 +207,7 @@ def _metadata(consumer: Consumer) -> object | None:
     return found
 
 
-_PASSING = frozenset(
+PASSING = frozenset(
     {
         KafkaError._PARTITION_EOF,  # noqa: SLF001 - librdkafka's public codes carry an underscore
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
