@@ -75,12 +75,19 @@ def list_offsets(
         )
         for asked, future in futures.items():
             try:
-                offsets[asked.topic, asked.partition] = future.result(timeout=timeout_s + 5).offset
+                offset = future.result(timeout=timeout_s + 5).offset
             except (KafkaException, TimeoutError) as error:
                 if not _passes(error) or time.monotonic() > deadline:
                     raise OffsetsUnknownError(
                         f"{which} offset of {asked.topic} {asked.partition}: {error}"
                     ) from error
+                continue
+            if offset < 0:
+                # A broker that stays silent is told as an offset of -1001 without an error (2.16).
+                raise OffsetsUnknownError(
+                    f"{which} offset of {asked.topic} {asked.partition}: no answer within {timeout_s:g} s"
+                )
+            offsets[asked.topic, asked.partition] = offset
         if len(offsets) < len(wanted):
             time.sleep(_PAUSE_S)
     return offsets
