@@ -10,20 +10,17 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final, Protocol
-
-import psycopg
-from psycopg import sql
 
 from budget_guard.adapters import delivery_store as store
 from budget_guard.adapters.channels.channel import Channel
 from budget_guard.adapters.delivery_settings import DeliverySettings
 from budget_guard.adapters.http_out import Answer
+from budget_guard.adapters.session import GuardSession
 from runtime.clock import Clock
 from runtime.errors import InfrastructureError
 from runtime.failpoints import AbortRequested, FailpointError, Failpoints, NoFailpoints
-from runtime.postgres import Connection, DatabaseUnavailableError, connect, is_infrastructure
+from runtime.postgres import Connection, DatabaseUnavailableError
 from runtime.progress import end_stuck
 
 FAILPOINTS: Final = frozenset({"before_post", "after_post_before_mark"})
@@ -57,54 +54,13 @@ class NoCounts:
         """Do nothing."""
 
 
-class Session:
-    """One connection as the guard's role, opened when it is needed and again after it broke."""
-
-    def __init__(self, dsn: str, role: str, application_name: str) -> None:
-        self._dsn = dsn
-        self._role = role
-        self._application_name = application_name
-        self._connection: Connection | None = None
-
-    def opened(self) -> Connection:
-        """The connection.
-
-        Raises:
-            DatabaseUnavailableError: PostgreSQL is away.
-            InfrastructureError: the role cannot be taken.
-        """
-        if self._connection is None or self._connection.closed:
-            connection = connect(self._dsn, application_name=self._application_name)
-            try:
-                if self._role:
-                    connection.execute(sql.SQL("set role {}").format(sql.Identifier(self._role)))
-                connection.execute(f"set idle_in_transaction_session_timeout = '{_HELD_S}s'")
-                connection.commit()
-            except psycopg.Error as error:
-                connection.close()
-                if is_infrastructure(error):
-                    raise DatabaseUnavailableError(f"postgres: {str(error).strip()}") from error
-                raise InfrastructureError(
-                    f"delivery.role = {self._role!r}: {error.diag.message_primary}"
-                ) from error
-            self._connection = connection
-        return self._connection
-
-    def close(self) -> None:
-        """Close it, whatever was open on it."""
-        if self._connection is not None:
-            with suppress(psycopg.Error):
-                self._connection.close()
-            self._connection = None
-
-
 class Lane:
     """The work of one channel, a step at a time."""
 
     def __init__(
         self,
         channel: Channel,
-        session: Session,
+        session: GuardSession,
         settings: DeliverySettings,
         clock: Clock,
         *,
@@ -128,18 +84,17 @@ class Lane:
             For how many microseconds there is nothing to do, new alerts aside; 0: go on at once.
 
         Raises:
-            psycopg.Error, DatabaseUnavailableError: nothing was lost; `close`, then step again.
+            DatabaseUnavailableError: nothing was lost; step again.
         """
-        connection = self._session.opened()
         name = self.channel.name
-        with connection.transaction():
+        with self._session.transaction() as connection:
             load = store.load_of(connection, name)
             now_us = self._clock.now_us()
             if load.undecided or (load.group_due_us is not None and load.group_due_us <= now_us):
                 store.decide(connection, self.channel, now_us)
                 load = store.load_of(connection, name)
         self._counts.set("ratestream_delivery_pending_alerts", load.open, channel=name)
-        if self._attempt(connection):
+        if self._attempt():
             return 0
         due = [us for us in (load.group_due_us, load.next_due_us) if us is not None]
         # What is due and was passed over is held by somebody else.
@@ -150,8 +105,8 @@ class Lane:
         """Drop the connection: an open transaction is undone."""
         self._session.close()
 
-    def _attempt(self, connection: Connection) -> bool:
-        with connection.transaction():
+    def _attempt(self) -> bool:
+        with self._session.transaction() as connection:
             due = store.take(connection, self.channel.name, self._clock.now_us())
             if due is None:
                 return False
@@ -232,12 +187,12 @@ class Delivery:
         self._counts = counts or NoCounts()
         self._died = died
         self._stopping = threading.Event()
-        self._sweeper = Session(dsn, settings.role, "ratestream-delivery")
+        self._sweeper = GuardSession(dsn, settings.role, "ratestream-delivery")
         self._known = sorted(channels)
         self._lanes = [
             Lane(
                 channel,
-                Session(dsn, settings.role, f"ratestream-delivery-{name}"),
+                GuardSession(dsn, settings.role, f"ratestream-delivery-{name}", idle_s=_HELD_S),
                 settings,
                 clock,
                 failpoints=failpoints or NoFailpoints(),
@@ -291,10 +246,7 @@ class Delivery:
                 pause_us = lane.step()
                 if pause_us:
                     return pause_us / 1e6
-        except (psycopg.Error, DatabaseUnavailableError, FailpointError, AbortRequested) as error:
-            if isinstance(error, psycopg.Error) and not is_infrastructure(error):
-                raise
-            lane.close()
+        except (DatabaseUnavailableError, FailpointError, AbortRequested) as error:
             _LOG.warning("delivery to %s: %s; again in %g s", lane.channel.name, str(error).strip(), _AGAIN_S)
             return _AGAIN_S
         return 0.0
@@ -304,16 +256,14 @@ class Delivery:
         while not self._stopping.is_set():
             try:
                 self.sweep()
-            except (psycopg.Error, InfrastructureError) as error:
-                self._sweeper.close()
+            except InfrastructureError as error:
                 _LOG.warning("delivery: %s; again in %g s", str(error).strip(), _SWEEP_S)
             self._stopping.wait(_SWEEP_S)
         self._sweeper.close()
 
     def sweep(self) -> None:
-        """Do it once. Raises psycopg.Error, InfrastructureError."""
-        connection = self._sweeper.opened()
-        with connection.transaction():
+        """Do it once. Raises InfrastructureError."""
+        with self._sweeper.transaction() as connection:
             now_us = self._clock.now_us()
             for name, count in store.mark_unknown_channels(
                 connection, self._known, now_us, self._settings.keep_trying_s

@@ -24,12 +24,16 @@ class NotMigratedError(InfrastructureError):
 
 
 class GuardSession:
-    """Not for several threads. Transactions raise DatabaseUnavailableError where a later try may succeed."""
+    """Not for several threads. Transactions raise DatabaseUnavailableError where a later try may succeed.
 
-    def __init__(self, dsn: str, role: str, application_name: str) -> None:
+    A process that stands still inside a transaction for more than `idle_s` loses it.
+    """
+
+    def __init__(self, dsn: str, role: str, application_name: str, *, idle_s: int = _IDLE_S) -> None:
         self._dsn = dsn
         self._role = role
         self._application_name = application_name
+        self._idle_s = idle_s
         self._connection: Connection | None = None
 
     @contextmanager
@@ -70,6 +74,6 @@ class GuardSession:
             self._connection = connection
             if self._role:
                 connection.execute(sql.SQL("set role {}").format(sql.Identifier(self._role)))
-            connection.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_S}s'".encode())
+            connection.execute(f"set idle_in_transaction_session_timeout = '{self._idle_s}s'".encode())
             connection.commit()
         return connection
