@@ -114,3 +114,26 @@ def _frames(pipeline: Pipeline) -> dict[int, int]:
         return {number: head["frame_no"] for number, head in pipeline.heads().items()}
     except KafkaUnavailableError:
         return {}
+
+
+@pytest.mark.slow
+def test_a_broker_that_stands_still_is_no_stall_of_the_rater(
+    own_stack: LocalStack, own_pipeline: Pipeline
+) -> None:
+    """For longer than the watchdog's limit, with events that wait: lag is unknown, and that is said."""
+    load = Load(own_pipeline, at_once=500)
+    rater = own_pipeline.start(telemetry__stuck_s=10, telemetry__look_s=0.5, rater__session_timeout_ms=20_000)
+    rater.wait_owner()
+    broker = own_stack.kafka.service.pid()
+    assert broker is not None
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        wait_for(lambda: time.monotonic() > began + 14, "the broker stands longer than the limit")
+        assert "lag is unknown" in rater.log()
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    load.wait_more(50)
+    load.stop()
+    own_pipeline.wait_drained()
+    assert rater.terminate() == 0
