@@ -227,6 +227,8 @@ class Delivery:
         self.wake()
         for thread in self._threads:
             thread.join(wait_s)
+        if not self._threads:
+            self._sweeper.close()
 
     def _run(self, lane: Lane, bell: threading.Event) -> None:
         try:

@@ -124,7 +124,7 @@ WEBHOOK = '[channels.x]\ntype = "webhook"\nurl = "https://h.example/t0ken"\n'
         (
             '[channels.x]\ntype = "slack"\nurl = "https://h.example/t0ken"\n',
             {},
-            "channels.x.url (from ratestream.toml): a secret does not stand there: give url_file, or set RATEST",
+            "channels.x.url (from ratestream.toml): a secret does not stand there: give url_file",
         ),
     ],
 )
