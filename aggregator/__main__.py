@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -32,10 +32,13 @@ from rate_book.watched import WatchedScopes
 from runtime.clock import SystemClock
 from runtime.errors import InfrastructureError
 from runtime.failpoints import failpoints_from
+from runtime.kafka.admin import admin_client
 from runtime.kafka.clients import client_config
+from runtime.kafka.lag import group_positions
 from runtime.kafka.topology import Topology, describe
 from runtime.monitoring import Monitoring
 from runtime.process import run_process
+from runtime.progress import LagUnknownError
 from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
 from runtime.slots import take_slot
 from schemas import topics
@@ -44,6 +47,7 @@ from schemas.topics import consumer_limits
 _LOG = logging.getLogger(__name__)
 _STOP_S = 15.0
 _LOOK_S = 0.2
+_FOLLOW_S = 1.0
 _OBJECTS_A_COLLECTION = 200_000
 
 
@@ -86,7 +90,12 @@ async def _run(loader: SettingsLoader, stack: ExitStack) -> None:
     await parts.app.start()
     tasks = [
         asyncio.create_task(_or_end(work))
-        for work in (parts.service.write_forever(), parts.repairs.run_forever(), _watch(parts))
+        for work in (
+            parts.service.write_forever(),
+            parts.repairs.run_forever(),
+            _watch(parts),
+            _follow(parts),
+        )
     ]
     await stopping.wait()
     for task in tasks[1:]:
@@ -119,6 +128,13 @@ async def _watch(parts: _Parts) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
+async def _follow(parts: _Parts) -> None:
+    """Tells the watchdog that the event loop goes round."""
+    while True:
+        await parts.service.follow()
+        await asyncio.sleep(_FOLLOW_S)
+
+
 def assemble(loader: SettingsLoader, kafka: KafkaSettings, stack: ExitStack) -> _Parts:
     """An aggregator ready to run; the stack releases what it holds."""
     postgres = loader.section("postgres", PostgresSettings)
@@ -131,13 +147,9 @@ def assemble(loader: SettingsLoader, kafka: KafkaSettings, stack: ExitStack) -> 
     process = f"{kafka.topic_prefix}aggregator-{slot.number}"
     config = client_config(kafka, process)
     names, probe, topology = _topics(kafka, config)
+    limits = consumer_limits(topics.USAGE_DELTAS)
     monitoring = Monitoring.start(
-        loader,
-        "aggregator",
-        config=config,
-        prefix=kafka.topic_prefix,
-        limits=consumer_limits(topics.USAGE_DELTAS),
-        clock=clock,
+        loader, "aggregator", config=config, prefix=kafka.topic_prefix, limits=limits, clock=clock
     )
     stack.callback(monitoring.close)
     world = _world(postgres, settings, stack)
@@ -168,6 +180,7 @@ def assemble(loader: SettingsLoader, kafka: KafkaSettings, stack: ExitStack) -> 
         names=names,
         held=held,
         released=released,
+        committed=_committed(kafka, shape.group_id, names.deltas),
         clock=clock,
         failpoints=failpoints,
         monitoring=monitoring,
@@ -189,6 +202,21 @@ def assemble(loader: SettingsLoader, kafka: KafkaSettings, stack: ExitStack) -> 
         every_s=settings.repair_ms / 1000,
     )
     return _Parts(app, service, repairs, (probe, f"{shape.instance_id}-probe"), slot.path)
+
+
+def _committed(kafka: KafkaSettings, group_id: str, topic: str) -> Callable[[], dict[int, int]]:
+    """Where the group's commits stand, by partition; nothing while the broker does not answer."""
+    admin = admin_client(kafka)
+
+    def positions() -> dict[int, int]:
+        try:
+            found = group_positions(admin, group_id, [topic])
+        except LagUnknownError as error:
+            _LOG.warning("the group's offsets are unknown: %s", error)
+            return {}
+        return {partition: offset for (_, partition), offset in found.items()}
+
+    return positions
 
 
 def _topics(kafka: KafkaSettings, config: Mapping[str, Any]) -> tuple[Names, str, Topology]:

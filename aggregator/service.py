@@ -10,7 +10,7 @@ restart an agent, acknowledges what was not done.
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -106,6 +106,7 @@ class Aggregator:
         names: Names,
         held: Held,
         released: Released[int],
+        committed: Callable[[], dict[int, int]],
         clock: Clock,
         failpoints: Failpoints,
         monitoring: Monitoring,
@@ -117,11 +118,13 @@ class Aggregator:
         self._names = names
         self._held = held
         self._released = released
+        self._committed = committed
         self._clock = clock
         self._failpoints = failpoints
         self._monitoring = monitoring
         self._publish_s = publish_s
         self._generation = 0
+        self._began: dict[int, int] = {}
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._restoring: AbstractContextManager[None] | None = None
@@ -239,6 +242,7 @@ class Aggregator:
             self._changed.clear()
             generation = self._generation
             covered: list[tuple[Partition, int | None, list[Writing]]] = []
+            appended_us = [item.at_us for item in self._held.partitions.values() if item.moved]
             for partition in list(self._held.partitions.values()):
                 if partition.changed or partition.moved:
                     position = partition.next_offset
@@ -259,6 +263,10 @@ class Aggregator:
                 if position is not None:
                     self._released.release(partition.number, position)
             self._tell()
+            now_us = self._clock.now_us()
+            for at_us in appended_us:
+                late_s = max(now_us - at_us, 0) / 1_000_000
+                self._monitoring.metrics.observe("ratestream_aggregator_publish_latency_seconds", late_s)
 
     async def _write_partition(self, partition: Partition) -> list[Writing]:
         """Send a partition's changed states and totals; the head last, so that it is never ahead."""
@@ -293,11 +301,25 @@ class Aggregator:
         partitions = self._held.partitions.values()
         metrics.set("ratestream_aggregator_repairs_open", self._held.repairing())
         metrics.set("ratestream_aggregator_release_queue_frames", sum(item.frames for item in partitions))
-        progress.turned(assigned=True)
-        positions = {item.number: self._released.next_offset(item.number) for item in partitions}
+        positions = {
+            item.number: self._released.next_offset(item.number) or self._began.get(item.number)
+            for item in partitions
+        }
         progress.stands(
             {(self._names.deltas, number): at for number, at in positions.items() if at is not None}
         )
+
+    async def follow(self) -> None:
+        """The event loop goes round; and, once an assignment, where the group's commits stand: the watchdog
+        could not know else that nothing of the partitions is done.
+        """
+        self._monitoring.progress.turned()
+        if self._held.partitions and not self._began:
+            generation = self._generation
+            found = await asyncio.to_thread(self._committed)
+            if generation == self._generation:
+                self._began = found
+                self._tell()
 
     # -- what Faust and the group tell -------------------------------------------------------------------
 
@@ -312,6 +334,7 @@ class Aggregator:
     def assigning(self) -> None:
         """A new assignment begins: nothing in memory counts any more."""
         self._generation += 1
+        self._began = {}
         self._held.forget()
         self._released.forget()
         self._monitoring.progress.gave_up()

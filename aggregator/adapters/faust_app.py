@@ -162,6 +162,7 @@ def connect(app: CommittedApp, table: LiveTable, failed: Failed) -> None:
     async def recovered() -> None:
         try:
             app.owner.restored([tp.partition for tp in app.consumer.assignment() if tp.topic == app.source])
+            await app.owner.follow()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process
             failed(error)
 

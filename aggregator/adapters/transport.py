@@ -29,6 +29,9 @@ class Owner(Protocol):
     def take(self, number: int, offset: int, value: bytes | None) -> None:
         """One record of a partition."""
 
+    async def follow(self) -> None:
+        """The event loop goes round."""
+
     async def settle(self) -> None:
         """Have everything that was folded acknowledged, or give up in time: partitions are about to go."""
 

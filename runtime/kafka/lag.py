@@ -115,17 +115,32 @@ def group_lag(
     Raises:
         LagUnknownError: the broker did not answer, or a topic does not exist.
     """
+    positions = group_positions(admin, group_id, topics, timeout_s=timeout_s)
+    try:
+        ends = list_offsets(admin, positions, "latest", Isolation.COMMITTED, timeout_s=timeout_s)
+    except KafkaUnavailableError as error:
+        raise LagUnknownError(str(error)) from error
+    return {where: max(ends[where] - position, 0) for where, position in positions.items()}
+
+
+def group_positions(
+    admin: AdminClient, group_id: str, topics: Sequence[str], *, timeout_s: float = _ASK_S
+) -> dict[Where, int]:
+    """What a group has committed to Kafka; where that is nothing, or no longer held, the first offset held.
+
+    Raises:
+        LagUnknownError: the broker did not answer, or a topic does not exist.
+    """
     try:
         seen = admin.list_topics(timeout=timeout_s).topics
         missing = [topic for topic in topics if topic not in seen]
         if missing:
             raise LagUnknownError(f"no topic {', '.join(missing)}")
         wanted = [(topic, partition) for topic in topics for partition in seen[topic].partitions]
-        ends = list_offsets(admin, wanted, "latest", Isolation.COMMITTED, timeout_s=timeout_s)
         first = list_offsets(admin, wanted, "earliest", timeout_s=timeout_s)
         asked = ConsumerGroupTopicPartitions(group_id, [TopicPartition(*where) for where in wanted])
         answer = admin.list_consumer_group_offsets([asked], request_timeout=timeout_s)[group_id].result()
     except (KafkaUnavailableError, KafkaException) as error:
         raise LagUnknownError(str(error)) from error
     committed = {(item.topic, item.partition): item.offset for item in answer.topic_partitions or []}
-    return {where: max(ends[where] - max(committed.get(where, 0), first[where]), 0) for where in wanted}
+    return {where: max(committed.get(where, 0), first[where]) for where in wanted}

@@ -6,6 +6,7 @@ import pytest
 
 from tests.fault.ledger_checks import check_ledger, wait_rows
 from tests.fault.load import Load
+from tests.fix_aggregator import AggregatorRun, frame, frame_row
 from tests.fix_rater import Pipeline, wait_for
 
 STUCK = 70  # exit code: no progress for the limit
@@ -38,6 +39,19 @@ def test_a_ledger_that_hangs_ends_itself(pipeline: Pipeline) -> None:
     last = pipeline.start(module="ledger", **_SHORT)
     wait_rows(pipeline, len(load.events))
     check_ledger(pipeline)
+    assert last.terminate() == 0
+
+
+def test_an_aggregator_that_hangs_ends_itself(pipeline: Pipeline, aggregators: AggregatorRun) -> None:
+    """In its event loop, before it has released anything."""
+    partition = aggregators.partition("customer-1")
+    aggregators.emit(frame(1, partition, {"customer-1": (1, 2, [frame_row(events=2)])}))
+    process = aggregators.start(failpoints="after_read:1:sleep=600", **_SHORT)
+    assert process.wait_dead() == STUCK
+    assert f"{pipeline.prefix}usage.deltas {partition} at 0 with a lag" in process.log()
+    aggregators.processes.remove(process)
+    last = aggregators.start(**_SHORT)
+    aggregators.wait_seq({"customer-1": 2})
     assert last.terminate() == 0
 
 
