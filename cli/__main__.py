@@ -29,6 +29,7 @@ COMMANDS = {
     "rerate": "cli.rerate:rerate",
     "verify": "cli.verify:verify",
     "explain": "cli.explain:explain",
+    "totals": "cli.totals:totals",
     "usage": "cli.usage:usage",
     "margin": "cli.margin:margin",
     "concentration": "cli.margin:concentration",

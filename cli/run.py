@@ -2,6 +2,7 @@
 
 import click
 
+from aggregator.totals import main as totals_main
 from ledger.__main__ import main as ledger_main
 from rater.__main__ import main as rater_main
 from runtime.settings import SettingsLoader
@@ -35,3 +36,13 @@ def ledger(slot: int | None) -> None:
     Example: ratestream run ledger --slot 0
     """
     ledger_main(SettingsLoader.of_process({"ledger": {"slot": slot}}))
+
+
+@run.command()
+@click.option("--slot", type=click.IntRange(0, 63), help="Which totals sink of this machine; default: 0.")
+def totals(slot: int | None) -> None:
+    """Take usage.totals over into PostgreSQL, where `ratestream totals` reads them.
+
+    Example: ratestream run totals --slot 0
+    """
+    totals_main(SettingsLoader.of_process({"totals": {"slot": slot}}))

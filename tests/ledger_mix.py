@@ -1,4 +1,4 @@
-"""A customer's rated records of every kind, generated, and their totals by definition, one record at a time."""
+"""Rated records of every kind, generated, and their totals by definition: one record at a time."""
 
 import random
 from collections.abc import Sequence

@@ -28,6 +28,7 @@ PLACEHOLDER = "To be described by its owner."
 BESIDE = {
     "producers": {"client", "traces"},  # a distribution of its own; the trace files that replay reads
     "ledger": {"verification.py"},  # reads only: the order of its reading
+    "aggregator": {"totals.py", "totals_settings.py"},  # a process of its own, without Faust
 }
 
 GENERATED = {".venv", ".ratestream", ".git", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
