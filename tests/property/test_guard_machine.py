@@ -2,7 +2,8 @@
 
 Totals come, come again and come late; guards crash before and after their commit, and others with old
 totals are still about; budgets are raised, lowered and renamed; usage is voided, with the ledger behind or
-not; hours roll by the clock. The judge sums rows anew for every observation and replays all that was ever committed.
+not; hours roll by the clock. The judge sums rows anew for every observation and replays all that was ever
+committed.
 """
 
 from collections.abc import Iterator
