@@ -170,7 +170,10 @@ def test_what_import_rules_forbid_exists() -> None:
         for contract in pyproject()["tool"]["importlinter"]["contracts"]
         for name in contract.get("forbidden_modules", [])
     }
-    assert [name for name in sorted(names) if importlib.util.find_spec(name) is None] == []
+    # Faust puts an object without a spec in its module's place, so what is imported is not looked for.
+    assert [
+        name for name in sorted(names) if name not in sys.modules and importlib.util.find_spec(name) is None
+    ] == []
 
 
 def test_no_registry_is_named() -> None:
