@@ -1,5 +1,6 @@
 """An aggregator beside a pipeline of a test's own: real processes, frames written by hand or by a rater."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,8 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions
 
-from pricing.totals import Key, Live, Row, Sums, parse_sum
+from pricing.calendar import ZoneTable
+from pricing.cards import Zone
+from pricing.totals import Key, Live, Sums, parse_sum
+from rate_book.ledger_totals import LedgerTotals
+from runtime.kafka.offsets import list_offsets
 from schemas import topics
 from schemas.codec import CODEC
 from schemas.partitioning import partition_of
@@ -118,10 +124,11 @@ class AggregatorRun:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(
-        self, *, slot: int = 0, failpoints: str = "", code: str | None = None, **settings: object
+        self, *, slot: int = 0, failpoints: str = "", mutant: str | None = None, **settings: object
     ) -> RaterProcess:
-        """Start one; with `code`, that runs instead of `python -m aggregator`."""
+        """Start one, or a mutant of it."""
         pipeline = self.pipeline
+        pipeline.scheduled |= {order.split(":")[0] for order in failpoints.split(",") if order}
         environ = pipeline.environ(aggregator__slot=slot, **settings) | {
             "RATESTREAM_AGGREGATOR__STATE_DIR": str(pipeline.directory / "aggregator"),
             "RATESTREAM_AGGREGATOR__SESSION_TIMEOUT_MS": "6000",
@@ -131,7 +138,7 @@ class AggregatorRun:
             **self.environment,
             **{f"RATESTREAM_{key.upper()}": str(value) for key, value in settings.items()},
         }
-        command = ["-m", "aggregator"] if code is None else ["-c", code]
+        command = ["-m", "aggregator"] if mutant is None else ["-m", "tests.fault.mutants.aggregator", mutant]
         log_path = pipeline.directory / f"aggregator-{len(self.processes)}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
@@ -179,12 +186,45 @@ class AggregatorRun:
             found.update(self.totals())
             return all(found.get(name, {"as_of_seq": -1})["as_of_seq"] >= seq for name, seq in wanted.items())
 
-        wait_for(
-            there,
-            f"totals as of {wanted}, there are { {k: v['as_of_seq'] for k, v in found.items()} }",
-            timeout_s,
-        )
+        try:
+            wait_for(there, f"totals as of {wanted}", timeout_s)
+        except AssertionError as error:
+            reached = {name: record["as_of_seq"] for name, record in found.items()}
+            logs = "\n".join(process.log()[-3000:] for process in self.processes)
+            raise AssertionError(f"{error}\nthere are {reached}\n{logs}") from error
         return found
+
+    def ledger_live(self, customer_id: str) -> Live:
+        """The customer's totals as the ledger has them now."""
+        reader = LedgerTotals(self.pipeline.dsn)
+        try:
+            return reader.at(customer_id, None, ZoneTable(Zone("UTC", ((0, 0),)))).live
+        finally:
+            reader.close()
+
+    def wait_applied(self, timeout_s: float = 60.0) -> None:
+        """Until the group has committed everything that usage.deltas has."""
+        names = [(self.pipeline.prefix + topics.USAGE_DELTAS, number) for number in range(PARTITIONS)]
+
+        def applied() -> bool:
+            self.check_alive()
+            ends = list_offsets(self.pipeline.settings.client_config(), names, "latest")
+            found = self.committed()
+            # A commit may stand before the marker that ends the last transaction.
+            return all(end - found.get(number, 0) <= 1 for (_, number), end in ends.items())
+
+        wait_for(applied, "every frame is applied and committed", timeout_s)
+
+    def committed(self) -> dict[int, int]:
+        """The group's offsets by partition."""
+        group = f"{self.pipeline.prefix}aggregator"
+        asked = [ConsumerGroupTopicPartitions(group)]
+        found = self.pipeline.kafka.admin().list_consumer_group_offsets(asked)[group].result(30)
+        return {item.partition: item.offset for item in found.topic_partitions}
+
+    def delete_state(self) -> None:
+        """Delete every local directory; no aggregator runs."""
+        shutil.rmtree(self.pipeline.directory / "aggregator")
 
     def live(self, record: Mapping[str, Any]) -> Live:
         return Live(dict(map(entry_of, record["entries"])))
@@ -207,6 +247,3 @@ def aggregators(pipeline: Pipeline) -> Iterator[AggregatorRun]:
     run = AggregatorRun(pipeline)
     yield run
     run.close()
-
-
-__all__ = ["AggregatorRun", "Row", "aggregators", "frame", "frame_row", "parts"]
