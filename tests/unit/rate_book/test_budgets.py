@@ -1,6 +1,7 @@
 """Files of budgets: what they say, what is refused and how it is named, and what the rate book has to say."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,15 @@ def test_the_canonical_form_is_read_back_and_does_not_depend_on_how_it_was_writt
     assert content_from_plain(json.loads(canonical_json(one)), "stored") == one
     shipped = load_budgets_of(shipped_budgets())
     assert content_from_plain(json.loads(canonical_json(shipped)), "stored") == shipped
+
+
+def test_the_example_of_the_reference_loads(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "budgets.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert [budget.budget_id for budget in read(tmp_path, example).budgets] == [
+        "acme-chat-monthly",
+        "everybody-output",
+    ]
 
 
 def test_the_example_budgets_fit_the_example_book() -> None:
