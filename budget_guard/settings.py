@@ -56,6 +56,7 @@ class OperationsSettings(Section):
 
     look_s: int = Field(default=10, ge=1)
     for_s: int = Field(default=60, ge=0)
+    rater_group_id: str = Field(default="rater", min_length=1, description="as section rater has it")
     rater_lag_records: int = Field(default=50_000, ge=1, description="events and corrections not yet rated")
     ledger_lag_records: int = Field(default=50_000, ge=1, description="rated records not yet in the ledger")
     totals_lag_records: int = Field(default=5_000, ge=1, description="totals that no guard has looked at")

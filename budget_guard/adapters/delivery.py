@@ -25,7 +25,7 @@ from runtime.progress import end_stuck
 
 FAILPOINTS: Final = frozenset({"before_post", "after_post_before_mark"})
 
-_HELD_S: Final = 45  # above the longest attempt: a process that holds a message for longer has stopped
+_HELD_S: Final = 30  # above the longest attempt: a process that holds a message for longer has stopped
 _AGAIN_S: Final = 1.0
 _SWEEP_S: Final = 30.0
 _LOG = logging.getLogger(__name__)

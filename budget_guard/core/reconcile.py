@@ -4,7 +4,6 @@ Quantities are not compared: the ledger knows those of rated lines, a frame know
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pricing.money import format_atto
@@ -52,25 +51,25 @@ def _order(key: Key) -> tuple[str, int, str, str, str]:
     return key[0], key[1], scope_key(key[2]), key[3] or "", key[4] or ""
 
 
-@dataclass(slots=True)
 class Standing:
-    """Since when each of many things has been as it is; what changes or goes begins anew."""
+    """Since when each of the things that are wrong with a subject has been as it is."""
 
-    _since: dict[Hashable, tuple[Hashable, float]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._since: dict[str, dict[str, tuple[Hashable, float]]] = {}
 
-    def for_s(self, what: Hashable, how: Hashable, now_s: float) -> float:
-        """For how many seconds `what` has been `how`; 0 the first time."""
-        before = self._since.get(what)
-        if before is None or before[0] != how:
-            self._since[what] = how, now_s
-            return 0.0
-        return now_s - before[1]
+    def look(self, subject: str, wrong: Mapping[str, Hashable], now_s: float) -> dict[str, float]:
+        """For how many seconds each thing has been wrong in this way; what is not named is well again."""
+        before = self._since.get(subject, {})
+        after: dict[str, tuple[Hashable, float]] = {}
+        for what, how in wrong.items():
+            known = before.get(what)
+            after[what] = known if known is not None and known[0] == how else (how, now_s)
+        if after:
+            self._since[subject] = after
+        else:
+            self._since.pop(subject, None)
+        return {what: now_s - since_s for what, (_, since_s) in after.items()}
 
-    def forget(self, what: Hashable) -> None:
-        """It is well again."""
-        self._since.pop(what, None)
-
-    def keep(self, those: set[Hashable]) -> None:
-        """Forget all others."""
-        for gone in self._since.keys() - those:
-            del self._since[gone]
+    def forget(self, subject: str) -> None:
+        """Begin anew with a subject."""
+        self._since.pop(subject, None)
