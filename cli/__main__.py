@@ -28,6 +28,7 @@ COMMANDS = {
     "amend": "cli.correct:amend",
     "rerate": "cli.rerate:rerate",
     "verify": "cli.verify:verify",
+    "reconcile": "cli.reconcile:reconcile",
     "explain": "cli.explain:explain",
     "totals": "cli.totals:totals",
     "usage": "cli.usage:usage",

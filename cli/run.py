@@ -3,6 +3,7 @@
 import click
 
 from aggregator.totals import main as totals_main
+from budget_guard.__main__ import main as guard_main
 from ledger.__main__ import main as ledger_main
 from rater.__main__ import main as rater_main
 from runtime.settings import SettingsLoader
@@ -46,3 +47,13 @@ def totals(slot: int | None) -> None:
     Example: ratestream run totals --slot 0
     """
     totals_main(SettingsLoader.of_process({"totals": {"slot": slot}}))
+
+
+@run.command()
+@click.option("--slot", type=click.IntRange(0, 63), help="Which guard of this machine; default: 0.")
+def guard(slot: int | None) -> None:
+    """Hold usage.totals against budgets, raise alerts and deliver them.
+
+    Example: ratestream run guard --slot 0
+    """
+    guard_main(SettingsLoader.of_process({"guard": {"slot": slot}}))
