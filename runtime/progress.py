@@ -136,7 +136,8 @@ class ProgressWatchdog:
     """Looks at lag and progress in a thread of its own.
 
     Time counts towards the limit only between two looks at which the broker answered, and at most two looks'
-    worth at once: neither a broker that is away nor a machine that slept is a stall of the process.
+    worth at once: neither a broker that is away nor a machine that slept is a stall of the process. Time
+    within a budget does not count, and does not make up for time that did: a busy loop is in one now and then.
 
     Args:
         progress: what the loop tells.
@@ -231,7 +232,7 @@ class ProgressWatchdog:
         # Lag that was not there at the last look began somewhere in between: it counts from now.
         if before is None or before[0] != position:
             return position, 0.0
-        return position, before[1] + passed_s if passed_s else 0.0
+        return position, before[1] + passed_s
 
     def _message(self, stuck: list[Where], positions: Mapping[Where, int], lags: Mapping[Where, Lag]) -> str:
         told = [

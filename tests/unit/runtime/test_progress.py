@@ -117,6 +117,17 @@ def test_a_budget_is_respected_and_then_over() -> None:
     assert world.progress.over_budget() is None
 
 
+def test_budgets_that_come_and_go_do_not_hide_a_stall() -> None:
+    world = World()
+    told = None
+    for _ in range(12):
+        assert told is None
+        assert world.look(5, position=1) is None
+        with world.progress.budget("PostgreSQL is waited for", 300):
+            told = world.look(5)
+    assert world.look(5) is not None
+
+
 def test_a_take_over_that_hangs_is_a_stall_though_nothing_is_owned_yet() -> None:
     world = World()
     with world.progress.budget("partitions are taken over", 100):
