@@ -129,8 +129,8 @@ class Lane:
     changelog: list[bytes] = field(default_factory=list)
     committed: tuple[int, int] = (0, 0)
     """Offset of the input and records of the changelog that are surely there."""
-    answer: tuple[int, Live, str] | None = None
-    """What a repair that is under way has read from the ledger."""
+    asked: tuple[int, str, list[dict[str, str]], str] | None = None
+    """What a repair has read the ledger for: sequence, zone, scopes and their hash."""
 
 
 class FoldMachine(RuleBasedStateMachine):
@@ -143,7 +143,9 @@ class FoldMachine(RuleBasedStateMachine):
         return Watched(ZONES(self.zone), [tuple(sorted(scope.items())) for scope in self.scopes])
 
     def write(self, lane: Lane) -> None:
-        lane.changelog.append(encode_state(lane.state))
+        value = encode_state(lane.state)
+        assert decode_state(value, ZONES).live == lane.state.live
+        lane.changelog.append(value)
 
     def deliver_frames(self, lane: Lane, first: int, last: int) -> Outcome:
         """Frames first to last as one: the rater does not cut what it repeats as it did before."""
@@ -158,14 +160,21 @@ class FoldMachine(RuleBasedStateMachine):
         self.write(lane)  # a duplicate too
         return outcome
 
-    @rule(name=customers, made=st.lists(records, min_size=1, max_size=3), reverse=st.none() | back)
-    def rate(self, name: str, made: list[dict[str, Any]], reverse: int | None) -> None:
+    @rule(
+        name=customers,
+        made=st.lists(records, min_size=1, max_size=3),
+        reverse=st.none() | back,
+        delivered=st.integers(0, 2),
+    )
+    def rate(self, name: str, made: list[dict[str, Any]], reverse: int | None, delivered: int) -> None:
         lane = self.lanes[name]
         first_seq = len(lane.rows) + 1
         lane.rows += map(rated, made)
         if reverse is not None and reverse < first_seq - 1:
             lane.rows.append(reversal(lane.rows[reverse]))
         lane.frames.append((first_seq, len(lane.rows)))
+        for _ in range(delivered):
+            self.deliver(name)
 
     @rule(name=customers)
     def deliver(self, name: str) -> None:
@@ -191,10 +200,11 @@ class FoldMachine(RuleBasedStateMachine):
             self.deliver_frames(lane, first, last)
             lane.cursor = last + 1
 
-    @rule(name=customers)
-    def lose_a_frame(self, name: str) -> None:
+    @rule(name=customers, made=records)
+    def lose_a_frame(self, name: str, made: dict[str, Any]) -> None:
         lane = self.lanes[name]
-        lane.cursor = min(lane.cursor + 1, len(lane.frames))
+        self.rate(name, [made], None, delivered=0)
+        lane.cursor += 1
 
     @rule(name=customers)
     def commit(self, name: str) -> None:
@@ -220,38 +230,35 @@ class FoldMachine(RuleBasedStateMachine):
             if newest is None or reached(CUSTOMER_KEY, value) >= reached(CUSTOMER_KEY, newest):
                 newest = value
         lane.state = decode_state(newest, ZONES) if newest else fresh(name, self.watched())
-        lane.cursor, lane.answer = offset, None
+        lane.cursor = offset
         self.rebuild_if_needed(lane)
 
     @rule(name=customers)
     def lose_the_changelog(self, name: str) -> None:
         lane = self.lanes[name]
-        lane.state, lane.changelog, lane.answer = fresh(name, self.watched()), [], None
+        lane.state, lane.changelog = fresh(name, self.watched()), []
         behind(lane.state, lane.ledger_seq)
         self.write(lane)
         lane.committed = (lane.committed[0], 1)
         lane.cursor = lane.committed[0]
 
-    @rule(name=customers, much=st.integers(1, 6))
-    def the_ledger_goes_on(self, name: str, much: int) -> None:
+    @rule(name=customers, behind_by=back)
+    def read_the_ledger(self, name: str, behind_by: int) -> None:
+        """It lags, and never goes back."""
         lane = self.lanes[name]
-        lane.ledger_seq = min(lane.ledger_seq + much, len(lane.rows))
-
-    @rule(name=customers)
-    def read_the_ledger(self, name: str) -> None:
-        lane = self.lanes[name]
+        lane.ledger_seq = max(lane.ledger_seq, len(lane.rows) - behind_by)
         since_seq = lane.state.since_seq
         if since_seq is not None and since_seq <= lane.ledger_seq:
-            cut = Live(wanted(lane.rows[:since_seq], self.zone, self.scopes))
-            lane.answer = (since_seq, cut, lane.state.watched.hash)
+            lane.asked = (since_seq, self.zone, self.scopes, lane.state.watched.hash)
 
     @rule(name=customers)
     def repair(self, name: str) -> None:
-        """With an answer that may be out of date by now."""
+        """With an answer that may be out of date by now, or have been used before."""
         lane = self.lanes[name]
-        if lane.answer is not None:
-            repaired(lane.state, *lane.answer)
-            lane.answer = None
+        if lane.asked is not None:
+            since_seq, zone, scopes, watched_hash = lane.asked
+            cut = Live(wanted(lane.rows[:since_seq], zone, scopes))
+            repaired(lane.state, since_seq, cut, watched_hash)
             self.write(lane)
 
     @rule(name=customers)
@@ -280,15 +287,14 @@ class FoldMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for name, lane in self.lanes.items():
-            lane.ledger_seq = len(lane.rows)
             while lane.cursor < len(lane.frames):
                 self.deliver(name)
-            behind(lane.state, lane.ledger_seq)
-            self.read_the_ledger(name)
+            behind(lane.state, len(lane.rows))
+            self.read_the_ledger(name, 0)
             self.repair(name)
             assert (lane.state.seq, lane.state.since_seq) == (len(lane.rows), None)
         self.every_state_holds_what_it_says()
 
 
 TestFold = FoldMachine.TestCase
-TestFold.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestFold.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
