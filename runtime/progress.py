@@ -137,7 +137,7 @@ class ProgressWatchdog:
 
     Time counts towards the limit only between two looks at which the broker answered, and at most two looks'
     worth at once: neither a broker that is away nor a machine that slept is a stall of the process. Time
-    within a budget does not count, and does not make up for time that did: a busy loop is in one now and then.
+    within a budget does not count, and does not make up for time that did: a busy loop is often in one.
 
     Args:
         progress: what the loop tells.
