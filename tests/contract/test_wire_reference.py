@@ -35,7 +35,9 @@ def code_block(language: str) -> str:
 def kept(topic: Topic) -> str:
     if topic.cleanup is Cleanup.COMPACT:
         return "compact"
-    return "for ever" if topic.retention_s is None else f"{topic.retention_s // DAY_S} days"
+    if topic.retention_s is None:
+        return "for ever"
+    return "1 day" if topic.retention_s == DAY_S else f"{topic.retention_s // DAY_S} days"
 
 
 def size(bytes_max: int) -> str:

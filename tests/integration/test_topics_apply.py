@@ -104,7 +104,7 @@ def test_one_missing_topic_is_created_beside_the_others(kafka: KafkaFixture) -> 
 
 def test_an_undeclared_topic_in_the_settings_is_named(kafka: KafkaFixture) -> None:
     done = run(kafka.settings("x."), "--dry-run", RATESTREAM_TOPICS__RETENTION_S='{"usage.event": 5}')
-    assert "topics.retention_s names usage.event: declared are budget.alerts" in str(done.exception)
+    assert "topics.retention_s names usage.event: declared are aggregator.probe" in str(done.exception)
 
 
 def test_a_broker_that_is_not_there_is_an_infrastructure_failure(
