@@ -4,13 +4,17 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rate_book.budgets.form import load_budgets_of
+from rate_book.budgets.store import apply_budgets
 from runtime.clock import SystemClock
 from runtime.kafka.lag import BrokerLag, group_lag
+from runtime.postgres import connect
 from runtime.progress import Lag, LagUnknownError
 from schemas import topics
 from schemas.topics import consumer_limits
@@ -31,6 +35,10 @@ def get(process: RaterProcess, path: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
+
+
+def wait_ready(process: RaterProcess) -> None:
+    wait_for(lambda: get(process, "/readyz")[0] == 200, "it is ready")
 
 
 def scrape(process: RaterProcess) -> Samples:
@@ -60,7 +68,7 @@ def test_a_rater_and_a_ledger_tell_what_they_were_fed(pipeline: Pipeline) -> Non
     pipeline.emit_raw([(b"customer-1", b"rubbish")] * 3)
     rater = pipeline.start(**settings)
     pipeline.wait_drained()
-    wait_for(lambda: get(rater, "/readyz")[0] == 200, "the rater is ready")
+    wait_ready(rater)
     sink = pipeline.start(module="ledger", **settings)
 
     def written() -> bool:
@@ -94,6 +102,62 @@ def test_a_rater_and_a_ledger_tell_what_they_were_fed(pipeline: Pipeline) -> Non
     assert json.loads(get(sink, "/livez")[1]) == {"ok": True, "why": []}
     assert rater.terminate() == 0
     assert sink.terminate() == 0
+
+
+BUDGETS = """
+budgets:
+  - budget: small
+    customers: [customer-1]
+    measure: price
+    currency: USD
+    window: lifetime
+    limit: 0.0090
+    thresholds:
+      - {at: 100%, severity: critical, action: hard, channels: [log]}
+"""
+
+
+def test_an_alert_is_told_from_the_event_to_its_channel(pipeline: Pipeline, tmp_path: Path) -> None:
+    """0.0045 USD an event (see check_exactly_once), two of them reach the limit."""
+    path = tmp_path / "budgets.yaml"
+    path.write_text(BUDGETS, encoding="utf-8")
+    with connect(pipeline.dsn) as connection:
+        apply_budgets(connection, load_budgets_of([path]), author="test")
+    settings: dict[str, Any] = {"telemetry__listen": "127.0.0.1:0", "telemetry__look_s": 0.5}
+    modules = ("rater", "ledger", "aggregator", "aggregator.totals", "budget_guard")
+    processes = {
+        module: pipeline.start(
+            module=module, aggregator__state_dir=tmp_path / "aggregator", totals__write_ms=50, **settings
+        )
+        for module in modules
+    }
+    for process in processes.values():
+        wait_ready(process)
+    pipeline.emit([usage_event(1, number) for number in range(2)])
+    guard = processes["budget_guard"]
+
+    def delivered() -> bool:
+        pipeline.check_alive()
+        labels = {"channel": "log", "outcome": "delivered"}
+        return value(scrape(guard), "ratestream_delivery_attempts_total", **labels) == 1
+
+    wait_for(delivered, "the alert is delivered")
+    seen = scrape(guard)
+    assert value(seen, "ratestream_guard_alerts_total", kind="threshold", severity="critical") == 1
+    assert (value(seen, "ratestream_guard_totals_evaluated_total") or 0) >= 1
+    assert value(seen, "ratestream_delivery_alert_latency_seconds_count") == 1
+    assert 0 < (value(seen, "ratestream_delivery_alert_latency_seconds_sum") or 0) < 60
+    totals = scrape(processes["aggregator"])
+    assert (value(totals, "ratestream_aggregator_published_total") or 0) >= 1
+    assert (value(totals, "ratestream_aggregator_publish_latency_seconds_count") or 0) >= 1
+    assert value(totals, "ratestream_aggregator_repairs_open") == 0
+    sink = processes["aggregator.totals"]
+    wait_for(
+        lambda: value(scrape(sink), "ratestream_totals_customers_written_total") == 1,
+        "the totals are written",
+    )
+    for process in processes.values():
+        assert process.terminate() == 0, process.log()
 
 
 def test_lag_is_of_the_broker(pipeline: Pipeline) -> None:
