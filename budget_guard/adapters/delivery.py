@@ -30,6 +30,9 @@ _AGAIN_S: Final = 1.0
 _SWEEP_S: Final = 30.0
 _LOG = logging.getLogger(__name__)
 
+_Done = tuple[str, int, list[int]]
+"""Outcome of an attempt, when it was known, and the append times of what was accepted; microseconds."""
+
 
 class Counts(Protocol):
     """Where delivery counts; runtime.metrics.Metrics is one."""
@@ -87,43 +90,46 @@ class Lane:
             DatabaseUnavailableError: nothing was lost; step again.
         """
         name = self.channel.name
+        now_us = self._clock.now_us()
         with self._session.transaction() as connection:
             load = store.load_of(connection, name)
-            now_us = self._clock.now_us()
-            if load.undecided or (load.group_due_us is not None and load.group_due_us <= now_us):
+            decide = load.undecided > 0 or (load.group_due_us is not None and load.group_due_us <= now_us)
+            if decide:
                 store.decide(connection, self.channel, now_us)
-                load = store.load_of(connection, name)
+                done = None
+            else:
+                done = self._attempt(connection)
         self._counts.set("ratestream_delivery_pending_alerts", load.open, channel=name)
-        if self._attempt():
+        if done is not None:
+            self._count(done)
+        if decide or done is not None:
             return 0
-        due = [us for us in (load.group_due_us, load.next_due_us) if us is not None]
         # What is due and was passed over is held by somebody else.
-        waits = [us - self._clock.now_us() for us in due]
+        waits = [us - now_us for us in (load.group_due_us, load.next_due_us) if us is not None]
         return min([self._poll_us, *(wait for wait in waits if wait > 0)])
 
     def close(self) -> None:
         """Drop the connection: an open transaction is undone."""
         self._session.close()
 
-    def _attempt(self) -> bool:
-        with self._session.transaction() as connection:
-            due = store.take(connection, self.channel.name, self._clock.now_us())
-            if due is None:
-                return False
-            self._failpoints.hit("before_post")
-            at_us, began_s = self._clock.now_us(), self._clock.monotonic_s()
-            answer = self._post(due, at_us)
-            duration_ms = round((self._clock.monotonic_s() - began_s) * 1000)
-            self._failpoints.hit("after_post_before_mark")
-            store.record(connection, self.channel.name, due, answer, at_us=at_us, duration_ms=duration_ms)
-            outcome, appended = self._mark(connection, due, answer)
+    def _attempt(self, connection: Connection) -> _Done | None:
+        due = store.take(connection, self.channel.name, self._clock.now_us())
+        if due is None:
+            return None
+        self._failpoints.hit("before_post")
+        at_us, began_s = self._clock.now_us(), self._clock.monotonic_s()
+        answer = self._post(due, at_us)
+        duration_ms = round((self._clock.monotonic_s() - began_s) * 1000)
+        self._failpoints.hit("after_post_before_mark")
+        store.record(connection, self.channel.name, due, answer, at_us=at_us, duration_ms=duration_ms)
+        return self._mark(connection, due, answer)
+
+    def _count(self, done: _Done) -> None:
+        outcome, accepted_us, appended = done
         self._counts.add("ratestream_delivery_attempts_total", channel=self.channel.name, outcome=outcome)
-        now_us = self._clock.now_us()
         for append_us in appended:
-            self._counts.observe(
-                "ratestream_delivery_alert_latency_seconds", max(0, now_us - append_us) / 1e6
-            )
-        return True
+            waited_us = max(0, accepted_us - append_us)
+            self._counts.observe("ratestream_delivery_alert_latency_seconds", waited_us / 1e6)
 
     def _post(self, due: store.Due, at_us: int) -> Answer:
         try:
@@ -132,11 +138,11 @@ class Lane:
             _LOG.critical("channel %s: a bug while sending", self.channel.name, exc_info=True)
             return Answer(error=f"a bug in the channel: {type(error).__name__}")
 
-    def _mark(self, connection: Connection, due: store.Due, answer: Answer) -> tuple[str, list[int]]:
+    def _mark(self, connection: Connection, due: store.Due, answer: Answer) -> _Done:
         name, now_us = self.channel.name, self._clock.now_us()
         if answer.error is None:
             _LOG.info("%s delivered to %s after %d attempts", due.message_id, name, due.failed + 1)
-            return "delivered", store.delivered(connection, name, due, now_us)
+            return "delivered", now_us, store.delivered(connection, name, due, now_us)
         next_us = self._schedule.next_us(
             first_attempt_us=due.first_attempt_us,
             now_us=now_us,
@@ -149,10 +155,10 @@ class Lane:
             _LOG.error(
                 "%s is dead for %s after %d attempts: %s", due.message_id, name, due.failed + 1, answer.error
             )
-            return "dead", []
+            return "dead", now_us, []
         pause_s = (next_us - now_us) // 1_000_000
         _LOG.warning("%s not delivered to %s: %s; again in %d s", due.message_id, name, answer.error, pause_s)
-        return "failed", []
+        return "failed", now_us, []
 
 
 class Delivery:

@@ -97,8 +97,11 @@ def decide(connection: Connection, channel: Channel, now_us: int) -> None:
     waiting = [Waiting(str(alert), str(severity), us_of(at) or 0) for alert, severity, at in rows]
     if waiting:
         alone, together = plan(waiting, _sent(connection, channel, now_us), channel.grouping)
-        for alert_id in alone:
-            _put_on_its_way(connection, channel, alert_id, [alert_id], now_us)
+        messages = [
+            Message(str(alert["alert_id"]), now_us, (alert,), grouped=False)
+            for alert in _alerts(connection, alone)
+        ]
+        _put_on_their_way(connection, channel, messages, now_us)
         _collect(connection, channel, together, now_us)
     _close_group(connection, channel, now_us)
 
@@ -142,32 +145,47 @@ def _close_group(connection: Connection, channel: Channel, now_us: int) -> None:
     ).fetchall()
     if rows:
         alert_ids = [str(alert_id) for (alert_id,) in rows]
-        _put_on_its_way(connection, channel, group_id(channel.name, alert_ids), alert_ids, now_us)
+        alerts = _alerts(connection, alert_ids)
+        message = Message(group_id(channel.name, alert_ids), now_us, alerts, grouped=True)
+        _put_on_their_way(connection, channel, [message], now_us)
 
 
-def _put_on_its_way(
-    connection: Connection, channel: Channel, message_id: str, alert_ids: list[str], now_us: int
+def _put_on_their_way(
+    connection: Connection, channel: Channel, messages: Sequence[Message], now_us: int
 ) -> None:
-    """Write the message's body, once, and have its alerts carried by it."""
-    alerts = _alerts(connection, alert_ids)
-    body, bad = _rendered(channel, Message(message_id, now_us, alerts, grouped=message_id not in alert_ids))
-    if body is None:
+    """Write each message's body, once, and have its alerts carried by it."""
+    at = at_of(now_us)
+    bodies: list[tuple[object, ...]] = []
+    carried: list[tuple[str, str]] = []
+    bad: list[str] = []
+    for message in messages:
+        alert_ids = [str(alert["alert_id"]) for alert in message.alerts]
+        body, untold = _rendered(channel, message)
+        if body is None:
+            bad.extend(untold)
+        else:
+            bodies.append((message.message_id, channel.name, body, alert_ids, at))
+            carried.extend((message.message_id, alert_id) for alert_id in alert_ids)
+    if bad:
         connection.execute(
             "update guard.deliveries set status = 'dead', last_error = 'cannot be rendered: see the log'"
             " where channel = %s and alert_id = any(%s)",
             (channel.name, bad),
         )
-        return
-    connection.execute(
-        "insert into guard.messages (message_id, channel, body, alert_ids, created_at)"
-        " values (%s, %s, %s, %s, %s) on conflict (message_id, channel) do nothing",
-        (message_id, channel.name, body, alert_ids, at_of(now_us)),
-    )
-    connection.execute(
-        "update guard.deliveries set message_id = %s, first_attempt_at = %s, next_attempt_at = %s"
-        " where channel = %s and alert_id = any(%s)",
-        (message_id, at_of(now_us), at_of(now_us), channel.name, alert_ids),
-    )
+    if bodies:
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "insert into guard.messages (message_id, channel, body, alert_ids, created_at)"
+                " values (%s, %s, %s, %s, %s) on conflict (message_id, channel) do nothing",
+                bodies,
+            )
+        connection.execute(
+            "update guard.deliveries d"
+            " set message_id = m.message_id, first_attempt_at = %s, next_attempt_at = %s"
+            " from unnest(%s::text[], %s::text[]) as m(message_id, alert_id)"
+            " where d.channel = %s and d.alert_id = m.alert_id",
+            (at, at, *(list(column) for column in zip(*carried, strict=True)), channel.name),
+        )
 
 
 def _rendered(channel: Channel, message: Message) -> tuple[str | None, list[str]]:

@@ -55,7 +55,8 @@ def outbox(postgres: PostgresFixture) -> None:
         )
         connection.execute(
             "insert into guard.deliveries"
-            " (alert_id, channel, status, attempts, delivered_at, message_id, last_error) values ('alr_1', 'oncall', 'delivered', 2, '2026-11-18T12:00:31Z', 'grp_1', null),"
+            " (alert_id, channel, status, attempts, delivered_at, message_id, last_error)"
+            " values ('alr_1', 'oncall', 'delivered', 2, '2026-11-18T12:00:31Z', 'grp_1', null),"
             " ('alr_1', 'room', 'dead', 90, null, 'alr_1', 'answered 404')"
         )
         connection.execute(
