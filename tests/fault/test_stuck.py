@@ -55,6 +55,16 @@ def test_an_aggregator_that_hangs_ends_itself(pipeline: Pipeline, aggregators: A
     assert last.terminate() == 0
 
 
+def test_a_guard_that_hangs_ends_itself(pipeline: Pipeline, aggregators: AggregatorRun) -> None:
+    pipeline.tolerated.add(STUCK)
+    partition = aggregators.partition("customer-1")
+    aggregators.emit(frame(1, partition, {"customer-1": (1, 2, [frame_row(events=2)])}))
+    aggregators.start()
+    guard = pipeline.start(module="budget_guard", failpoints="after_consume:1:sleep=600", **_SHORT)
+    assert guard.wait_dead() == STUCK
+    assert f"{pipeline.prefix}usage.totals {partition} at 0 with a lag" in guard.log()
+
+
 def test_a_restore_longer_than_the_limit_is_no_stall(pipeline: Pipeline) -> None:
     """The restore sleeps for longer than the limit, within its own budget."""
     load = Load(pipeline, at_once=100, paced=False)
