@@ -21,25 +21,25 @@ GroupKey = tuple[str | None, str | None, tuple[str | None, ...]]
 _GROUP = """
 {place}, k.cost_currency, k.price_currency, array[{dimensions}]::text[]
 """
-_SPANS = "unnest(%(n)s::int[], %(from)s::bigint[], %(to)s::bigint[]) as w (n, from_us, to_us) cross join"
 _SUMS = """
 select {group}, min(s.first_seq), sum(s.events)::bigint,
     coalesce(sum(s.events) filter (where k.cost_status = any(%(unpriced)s)), 0)::bigint,
     coalesce(sum(s.events) filter (where k.price_status = any(%(unpriced)s)), 0)::bigint,
     trunc(sum(s.cost) * 1000000000000000000)::text, trunc(sum(s.price) * 1000000000000000000)::text
-from {spans} ledger.{table} s join ledger.rollup_keys k on k.key = s.key
+from {table} s join ledger.rollup_keys k on k.key = s.key
 where s.customer_id = %(customer)s {within}
 group by 1, 2, 3, 4
 """
 _METERS = """
 select {group}, m.meter, trunc(sum(s.quantity) * 1000000000000000000)::text
-from {spans} ledger.{table} s
+from {table} s
 join ledger.rollup_meter_keys m on m.key = s.key and m.counted and m.meter <> all(%(uncounted)s)
 join ledger.rollup_keys k on k.key = m.sums_key
 where s.customer_id = %(customer)s {within}
 group by 1, 2, 3, 4, 5
 """
-_WITHIN = "and s.bucket_us >= w.from_us and s.bucket_us < w.to_us"
+# Bounds stand in the text: with a table of bounds to join, the planner reads all that the customer ever had.
+_WITHIN = "and s.bucket_us >= {from_us} and s.bucket_us < {to_us}"
 
 
 class Span(NamedTuple):
@@ -116,15 +116,14 @@ class Sums:
     def of_spans(self, spans: Sequence[Span]) -> Groups:
         """The sums of each span."""
         groups: Groups = {span.number: {} for span in spans}
-        parts = [part for span in spans for part in _parts(span)]
-        for grain in ("15m", "day"):
-            self._read(grain, [part for of, part in parts if of == grain], groups)
+        if spans:
+            self._read([part for span in spans for part in _parts(span)], groups)
         return groups
 
     def of_periods(self) -> Groups:
         """The sums of each service period, over the customer's whole life."""
         groups: Groups = {}
-        self._read("month", None, groups)
+        self._read([("month", None)], groups)
         return groups
 
     def period_ends(self, seq: int) -> dict[int, int]:
@@ -136,21 +135,13 @@ class Sums:
         )
         return {int(str(start)): int(str(end)) for start, end in found}
 
-    def _read(self, grain: str, spans: Sequence[Span] | None, groups: Groups) -> None:
-        if spans is not None and not spans:
-            return
-        parameters: dict[str, Any] = {
+    def _read(self, parts: Sequence[tuple[str, Span | None]], groups: Groups) -> None:
+        parameters = {
             "customer": self._customer_id,
             "unpriced": list(UNPRICED),
             "uncounted": sorted(NO_QUANTITY),
         }
-        if spans is not None:
-            parameters |= {
-                "n": [span.number for span in spans],
-                "from": [span.from_us for span in spans],
-                "to": [span.to_us for span in spans],
-            }
-        rows = self._connection.execute(self._statement(_SUMS, "sums", grain, spans), parameters)
+        rows = self._connection.execute(self._statement(_SUMS, "sums", parts), parameters)
         for row in rows:
             number, cost_currency, price_currency, values, first_seq, *counts, cost, price = _any(row)
             group = _group(groups, number, (cost_currency, price_currency, tuple(values)))
@@ -160,22 +151,33 @@ class Sums:
             group.unpriced_price_events += counts[2]
             group.cost_atto += int(cost)
             group.price_atto += int(price)
-        rows = self._connection.execute(self._statement(_METERS, "meter_sums", grain, spans), parameters)
+        rows = self._connection.execute(self._statement(_METERS, "meter_sums", parts), parameters)
         for row in rows:
             number, cost_currency, price_currency, values, meter, quantity = _any(row)
             group = _group(groups, number, (cost_currency, price_currency, tuple(values)))
             group.quantities[meter] = group.quantities.get(meter, 0) + int(quantity)
 
     def _statement(
-        self, text: LiteralString, table: str, grain: str, spans: Sequence[Span] | None
+        self, text: LiteralString, table: str, parts: Sequence[tuple[str, Span | None]]
     ) -> sql.Composed:
-        place = sql.SQL("k.service_start_us" if spans is None else "w.n")
-        return sql.SQL(text).format(
-            group=sql.SQL(_GROUP).format(place=place, dimensions=self._dimensions),
-            spans=sql.SQL("" if spans is None else _SPANS),
-            table=sql.Identifier(f"{table}_{grain}"),
-            within=sql.SQL("" if spans is None else _WITHIN),
+        return sql.SQL(" union all ").join(
+            sql.SQL(text).format(
+                group=sql.SQL(_GROUP).format(place=_place(span), dimensions=self._dimensions),
+                table=sql.Identifier("ledger", f"{table}_{grain}"),
+                within=_within(span),
+            )
+            for grain, span in parts
         )
+
+
+def _place(span: Span | None) -> sql.Composable:
+    return sql.SQL("k.service_start_us") if span is None else sql.Literal(span.number)
+
+
+def _within(span: Span | None) -> sql.Composable:
+    if span is None:
+        return sql.SQL("")
+    return sql.SQL(_WITHIN).format(from_us=sql.Literal(span.from_us), to_us=sql.Literal(span.to_us))
 
 
 def _parts(span: Span) -> Iterator[tuple[str, Span]]:

@@ -208,8 +208,9 @@ class LedgerTotals:
         try:
             if self._role:
                 connection.execute(sql.SQL("set role {}").format(sql.Identifier(self._role)))
-            # Many simple sums: compiling them costs more than it saves.
+            # Few rows, many short plans: compiling them or starting workers costs more than it saves.
             connection.execute("set jit = off")
+            connection.execute("set max_parallel_workers_per_gather = 0")
             connection.commit()
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
