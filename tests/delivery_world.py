@@ -74,10 +74,12 @@ class World:
         }
         return REGISTRY["webhook"](name, REGISTRY["webhook"].Settings.model_validate(given), SystemClock())
 
-    def lane(self, channel: Channel | None = None, failpoints: Failpoints | None = None) -> Lane:
+    def lane(
+        self, channel: Channel | None = None, failpoints: Failpoints | None = None, *, idle_s: int = 30
+    ) -> Lane:
         made = Lane(
             channel or self.channel(),
-            GuardSession(self.dsn, "ratestream_guard", "test"),
+            GuardSession(self.dsn, "ratestream_guard", "test", idle_s=idle_s),
             DeliverySettings(),
             self.clock,
             failpoints=failpoints or NoFailpoints(),

@@ -19,8 +19,8 @@ from budget_guard.adapters.delivery_reader import (
 )
 from budget_guard.adapters.delivery_settings import DeliverySettings
 from runtime.clock import SystemClock
-from runtime.failpoints import ArmedFailpoints, FailpointError
-from runtime.postgres import connect, migrate
+from runtime.failpoints import ArmedFailpoints, FailpointError, NoFailpoints
+from runtime.postgres import DatabaseUnavailableError, connect, migrate
 from tests.delivery_world import HOUR_US, SECOND_US, START_US, World
 from tests.fix_postgres import PostgresFixture
 from tests.fix_receiver import Received, Receiver, answer
@@ -215,6 +215,37 @@ def test_two_guards_share_the_work_and_neither_sends_what_the_other_holds(world:
     hanging.join(20)
     assert world.rows() == [("alr_0000", "delivered", 1), ("alr_0001", "delivered", 1)]
     assert len(world.ids()) == 2
+
+
+def test_what_a_process_holds_that_stands_still_is_taken_back_from_it(world: World) -> None:
+    """It posted, then stood still: PostgreSQL ends its session, another one sends, its mark is refused."""
+    stood_still = threading.Event()
+    refused: list[Exception] = []
+
+    class Stopped(NoFailpoints):
+        def hit(self, name: str) -> None:
+            if name == "after_post_before_mark":
+                stood_still.wait(20)
+
+    def run(lane: Lane) -> None:
+        try:
+            drain(lane)
+        except DatabaseUnavailableError as error:
+            refused.append(error)
+
+    (alert_id,) = world.raise_alerts("critical")
+    stopped = threading.Thread(target=run, args=(world.lane(failpoints=Stopped(), idle_s=1),))
+    stopped.start()
+    world.receiver.wait(1)
+    other = world.lane()
+    deadline_s = world.clock.monotonic_s() + 20
+    while len(world.ids()) < 2 and world.clock.monotonic_s() < deadline_s:
+        drain(other)
+    stood_still.set()
+    stopped.join(20)
+    assert world.ids() == [alert_id, alert_id]
+    assert len(refused) == 1
+    assert world.rows() == [(alert_id, "delivered", 1)]
 
 
 def test_an_alert_that_a_channel_cannot_tell_silences_no_other(

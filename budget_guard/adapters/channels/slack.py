@@ -1,6 +1,7 @@
 """Slack, or what speaks like it: an incoming webhook, whose URL is its only secret."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
@@ -64,8 +65,11 @@ def escaped(text: str) -> str:
 
 
 def _section(text: str) -> dict[str, Any]:
-    cut = text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rpartition("\n")[0] or text[:100]
-    return {"type": "section", "text": {"type": "mrkdwn", "text": cut}}
+    if len(text) > _TEXT_CHARACTERS:
+        cut = text[:_TEXT_CHARACTERS]
+        # After a whole line, or else after a whole character: an escaped one is longer.
+        text = (cut.rpartition("\n")[0] or re.sub("&[a-z]*$", "", cut)) + "\n..."
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
 
 
 def _alert_lines(message: Message) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,7 @@ def test_slacks_limits_hold_for_any_alert_and_any_group(receiver: Receiver) -> N
         told = json.loads(channel.render(message))
         for block in told["blocks"]:
             assert 0 < len(block["text"]["text"]) <= 3_000
+            assert not re.search("&(?!(amp|lt|gt);)", block["text"]["text"])
 
 
 def test_slack_is_posted_and_unsigned(receiver: Receiver) -> None:
