@@ -80,3 +80,18 @@ def test_the_writer_may_add_to_sums_and_the_reader_may_not(connection: Connectio
     assert connection.execute("select sum(events) from ledger.rollup").fetchone() == (5,)
     with pytest.raises(Exception, match="permission denied"):
         connection.execute("update ledger.sums_day set events = 0")
+
+
+def test_sums_know_their_first_sequence_and_periods_their_ends(connection: Connection) -> None:
+    """Whatever the batches: a later row of a sum changes nothing, an earlier one that comes later does."""
+    rows = some(Made())
+    write_rows(connection, rows[1:2])  # sequence 2, of the same quarter of an hour as 1
+    write_rows(connection, rows[:1])
+    write_rows(connection, rows[2:4])
+    for grain, expected in (("15m", [1, 3, 4]), ("day", [1, 3, 4]), ("month", [1, 4])):
+        found = connection.execute(
+            f"select first_seq from ledger.sums_{grain} order by bucket_us, posted_day"  # noqa: S608 - a name of above
+        ).fetchall()
+        assert found == [(seq,) for seq in expected], grain
+    start, end = rows[0].row.service_start_us, rows[0].row.service_end_us
+    assert connection.execute("select * from ledger.periods").fetchall() == [("c1", start, end, 1)]
