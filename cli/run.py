@@ -40,6 +40,20 @@ def ledger(slot: int | None) -> None:
 
 
 @run.command()
+@click.option(
+    "--slot", type=click.IntRange(0, 63), help="Which aggregator of this machine; default: the lowest free."
+)
+def aggregator(slot: int | None) -> None:
+    """Fold the frames of usage.deltas into the running totals of usage.totals.
+
+    Example: ratestream run aggregator --slot 0
+    """
+    from aggregator.__main__ import main  # noqa: PLC0415 - Faust takes half a second to import
+
+    main(SettingsLoader.of_process({"aggregator": {"slot": slot}}))
+
+
+@run.command()
 @click.option("--slot", type=click.IntRange(0, 63), help="Which totals sink of this machine; default: 0.")
 def totals(slot: int | None) -> None:
     """Take usage.totals over into PostgreSQL, where `ratestream totals` reads them.

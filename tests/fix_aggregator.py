@@ -202,16 +202,17 @@ class AggregatorRun:
         finally:
             reader.close()
 
-    def wait_applied(self, timeout_s: float = 60.0) -> None:
-        """Until the group has committed everything that usage.deltas has."""
+    def wait_applied(self, *, markers: int = 0, timeout_s: float = 60.0) -> None:
+        """Until the group has committed everything that usage.deltas has, but for the last transactions'
+        markers.
+        """
         names = [(self.pipeline.prefix + topics.USAGE_DELTAS, number) for number in range(PARTITIONS)]
 
         def applied() -> bool:
             self.check_alive()
             ends = list_offsets(self.pipeline.settings.client_config(), names, "latest")
             found = self.committed()
-            # A commit may stand before the marker that ends the last transaction.
-            return all(end - found.get(number, 0) <= 1 for (_, number), end in ends.items())
+            return all(end - found.get(number, 0) <= markers for (_, number), end in ends.items())
 
         wait_for(applied, "every frame is applied and committed", timeout_s)
 

@@ -64,10 +64,11 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Read when the consumer starts. `runtime` proof: adapters.probe.
+        # Read when the consumer starts; proved at run time by adapters.probe.
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - there is no setting
-        # A partition that was just read is not in the fetch under way: that fetch must end soon.
-        consumer._fetch_max_wait_ms = cast("CommittedApp", self.app).fetch_wait_ms  # noqa: SLF001 - fixed at 1.5 s
+        # A partition that was just read is not in the fetch under way: that one must end soon, not in 1.5 s.
+        app = cast("CommittedApp", self.app)
+        consumer._fetch_max_wait_ms = app.fetch_wait_ms  # noqa: SLF001 - as above
         return consumer
 
 
@@ -75,6 +76,32 @@ class CommittedConsumer(driver.Consumer):
     """Commits what was released, and nothing else."""
 
     app: CommittedApp
+
+    def __post_init__(self) -> None:
+        """Faust's own hook after construction."""
+        super().__post_init__()
+        self._waiting: set[TP] = set()
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Faust resumes the source, seeks to the committed offsets, and only then empties every queue:
+        what was fetched in between would be lost until the next assignment. So they wait for the last step,
+        `resume_flow`.
+        """
+        wanted = set(tps)
+        self._waiting |= {tp for tp in wanted if tp.topic == self.app.source}
+        super().resume_partitions(wanted - self._waiting)
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """Also those that wait."""
+        paused = set(tps)
+        self._waiting -= paused
+        super().pause_partitions(paused)
+
+    def resume_flow(self) -> None:
+        """Queues were emptied: now the source may be read."""
+        super().resume_flow()
+        super().resume_partitions(self._waiting)
+        self._waiting = set()
 
     def _new_consumer_thread(self) -> CommittedThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)

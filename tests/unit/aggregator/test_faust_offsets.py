@@ -10,6 +10,7 @@ from faust.transport.drivers.aiokafka import Consumer
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP
 from intervaltree import IntervalTree  # type: ignore[import-untyped]  # Faust's; no annotations
+from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
 from aggregator.adapters.transport import CommittedConsumer
 from aggregator.core.released import Released
@@ -63,6 +64,31 @@ def test_faust_never_commits_again_where_a_partition_begins_with_a_short_transac
     ours = consumer(CommittedConsumer, 1, [])
     ours.app.released.release(0, 8)
     assert (list(ours._filter_tps_with_pending_acks()), ours._new_offset(WHERE)) == ([WHERE], 8)
+
+
+def test_faust_reads_the_source_before_it_empties_the_queues() -> None:
+    """At the end of a restore it resumes partitions, seeks, empties every queue and resumes the flow."""
+
+    async def active(kind: type[Consumer]) -> list[bool]:
+        made = consumer(kind, None, [])
+        made._active_partitions, made._paused_partitions, made._waiting = set(), set(), set()
+        made.can_resume_flow, made.suspend_flow = asyncio.Event(), asyncio.Event()
+        made.pause_partitions({WHERE})
+        made.resume_partitions({WHERE})
+        before = WHERE in made._get_active_partitions()
+        made.resume_flow()
+        return [before, WHERE in made._get_active_partitions()]
+
+    async def left_after_resume() -> int:
+        flow = FlowControlEvent()
+        queue: Any = FlowControlQueue(flow_control=flow, clear_on_resume=True)
+        queue.put_nowait("fetched after the seek")
+        flow.resume()
+        return int(queue.qsize())
+
+    assert asyncio.run(active(Consumer)) == [True, True]
+    assert asyncio.run(left_after_resume()) == 0
+    assert asyncio.run(active(CommittedConsumer)) == [False, True]
 
 
 def test_what_was_released_stays_released_and_a_new_assignment_begins_with_nothing() -> None:
