@@ -63,12 +63,14 @@ class Judged:
     said: list[tuple[str, Thing, int]] = field(default_factory=list)
     held: dict[Thing, int] = field(default_factory=dict)
     episodes: dict[Thing, int] = field(default_factory=dict)
+    newest: int = 0
 
 
 def variant(raised: int, name: str, hour_action: Any) -> tuple[Budget, ...]:
     return (
         limited(name, at=((4 + raised, "soft"), (8 + raised, "hard")), limit=8 + raised),
         limited("chat-hour", window="hour", scope=CHAT, at=((3, hour_action), (6 + raised, "hard"))),
+        limited("chat-ever", window="lifetime", scope=CHAT, at=((7, "soft"), (9 + raised, "hard"))),
         limited("calls", window="lifetime", measure="events", currency=None, at=((5 + raised, "soft"),)),
     )
 
@@ -96,7 +98,7 @@ class GuardMachine(RuleBasedStateMachine):
     # What happens to usage.
 
     @rule(
-        back=st.sampled_from([0, 0, 0, 1, 2]), price=st.integers(0, 4), chat=st.booleans(),
+        back=st.sampled_from([0, 0, 0, 1, 2, -1]), price=st.integers(0, 4), chat=st.booleans(),
         currency=st.sampled_from(["USD", "USD", "USD", "EUR"]),
         unpriced=st.sampled_from([False] * 5 + [True]),
     )  # fmt: skip
@@ -113,6 +115,17 @@ class GuardMachine(RuleBasedStateMachine):
             self.voided.add(place)
             back = Row(row.hour, -row.price, row.chat, row.currency, row.unpriced, reversal=True)
             self.rows.append(back)
+
+    @rule(chat=st.booleans())
+    def cross_and_take_back(self, *, chat: bool) -> None:
+        """What crosses everything comes, is voided and comes again: the next episode."""
+        for _ in range(2):
+            self.rows.append(Row(self.now_us // HOUR_US, 20, chat))
+            self._commit_of(len(self.rows))
+            self.void(len(self.rows) - 1)
+            self._commit_of(len(self.rows))
+            self.ledger_catches_up()
+            self._commit_of(len(self.rows))
 
     @rule(by=st.integers(1, 5), chat=st.booleans())
     def fall_without_a_correction(self, by: int, *, chat: bool) -> None:
@@ -188,6 +201,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.seen_seq = None
         self._commit_of(max(1, len(self.rows) - age))
         self.seen_seq, self.next_us, self.last = mine
+        self.what_gateways_obey_is_right()
         if self.last is not None:
             self._commit_of(self.last.seq)  # its owner is woken by what changed
 
@@ -287,6 +301,8 @@ class GuardMachine(RuleBasedStateMachine):
     def _judge(self) -> Judged:
         judged = Judged()
         for seen in self.committed:
+            if seen.seq < judged.newest:
+                continue  # something was said of newer totals: these have nothing to add
             rows = self.rows[: seen.seq]
             hours = kept_hours(rows)
             for budget in seen.budgets.budgets:
@@ -311,11 +327,13 @@ class GuardMachine(RuleBasedStateMachine):
                     judged.held[thing] = seen.seq
                     judged.episodes[thing] = judged.episodes.get(thing, 0) + 1
                     judged.said.append(("threshold", thing, judged.episodes[thing]))
+                    judged.newest = seen.seq
             elif thing in judged.held:
                 behind = self.rows[judged.held[thing] : min(seen.seq, seen.ledger_seq)]
                 if any(row.reversal for row in behind):
                     del judged.held[thing]
                     judged.said.append(("retraction", thing, judged.episodes[thing]))
+                    judged.newest = seen.seq
 
     def _thing(self, alert: Alert) -> Thing:
         what = (alert.measure, alert.currency, (alert.threshold_atto or 0) // ATTO)
