@@ -107,6 +107,8 @@ class GuardRun:
             "guard__commit_ms": 100,
             "guard__firings_kept_s": 1,
             "guard__reconcile_s": 600,
+            "channels__log__type": "log",
+            "channels__log__group_after": 10_000,
             **self.settings,
             **settings,
         }
@@ -156,12 +158,15 @@ class GuardRun:
 
     def states(self, customer: str, scope: Scope = ()) -> list[dict[str, Any]]:
         """budget.state of one scope, in order."""
-        key = f"{customer}\n{scope_key(scope)}".encode()
-        return [
-            CODEC.decode("BudgetState", message.value())
-            for message in self.pipeline.read(topics.BUDGET_STATE)
-            if message.key() == key
-        ]
+        return self.all_states().get((customer, scope_key(scope)), [])
+
+    def all_states(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """budget.state by customer and scope, in order."""
+        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for message in self.pipeline.read(topics.BUDGET_STATE):
+            customer, _, scope = (message.key() or b"").decode().partition("\n")
+            found.setdefault((customer, scope), []).append(CODEC.decode("BudgetState", message.value()))
+        return found
 
     def _enough(self, count: int, kind: str) -> bool:
         self.pipeline.check_alive()
