@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import book, ledger_questions
+from bench.aggregator import run as aggregator
+from bench.alerts import run as alerts
 from bench.ledger import quick
 from bench.ledger import run as ledger
 from bench.micro import price
@@ -23,7 +25,7 @@ from bench.pipeline.run import clean_up, database, empty_database, new_world, ru
 from cli.stack.local import LocalStack
 from runtime.settings import SettingsLoader
 
-PARTS = ("price", "book", "questions", "ledger", "loops")
+PARTS = ("price", "book", "questions", "ledger", "loops", "aggregator", "alerts")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -42,6 +44,12 @@ def main() -> None:
     )
     parser.add_argument(
         "--ledger-rows", type=int, default=quick.ROWS, help="rows that a quick verification counts and sums"
+    )
+    parser.add_argument(
+        "--short", action="store_true", help="of aggregator and alerts: a tenth of everything"
+    )
+    parser.add_argument(
+        "--rate", type=int, default=5_000, help="events a second, of aggregator's frames and of alerts"
     )
     parser.add_argument("--only", choices=PARTS, help="one part; by default all")
     arguments = parser.parse_args()
@@ -64,6 +72,15 @@ def main() -> None:
             )
         if "loops" in parts:
             figures |= _loops(loader, arguments)
+        if "aggregator" in parts:
+            sizes = aggregator.sizes_from(short=arguments.short, rate=arguments.rate)
+            figures["aggregator"] = aggregator.run(loader, sizes, partial(print, flush=True))
+        if "alerts" in parts:
+            figures["alerts"] = alerts.run(
+                loader,
+                alerts.sizes_from(short=arguments.short, rate=arguments.rate),
+                partial(print, flush=True),
+            )
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -135,18 +152,23 @@ def _show(figures: dict[str, Any], path: Path) -> None:
         print("\na book of many years")
         for name, value in figures["book"].items():
             print(f"  {name:<28} {value}")
-    if "ledger" in figures:
-        ledger.show(figures["ledger"])
+    for name, part in (("ledger", ledger), ("aggregator", aggregator), ("alerts", alerts)):
+        if name in figures:
+            part.show(figures[name])
     if "questions" in figures:
-        print(f"\nquestions over {figures['questions']['events']:,} events, ms (min, median, max)")
-        for name, took in figures["questions"]["ms"].items():
-            print(f"  {name:<42} {took['min']:>8} {took['median']:>8} {took['max']:>8}")
+        _show_questions(figures["questions"])
     if "price" in figures:
         print("\none price, microseconds (min, median, max)")
         for name, timed in figures["price"].items():
             print(f"  {name:<20} {timed['min']:.2f}  {timed['median']:.2f}  {timed['max']:.2f}")
         _show_peers(figures["peers"])
     print(f"\nwritten to {path}")
+
+
+def _show_questions(figures: dict[str, Any]) -> None:
+    print(f"\nquestions over {figures['events']:,} events, ms (min, median, max)")
+    for name, took in figures["ms"].items():
+        print(f"  {name:<42} {took['min']:>8} {took['median']:>8} {took['max']:>8}")
 
 
 def _show_loops(figures: dict[str, Any]) -> None:
