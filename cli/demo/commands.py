@@ -1,7 +1,9 @@
 """`ratestream demo`: one command from nothing to a verified bill."""
 
 import json
+import secrets
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,14 +15,26 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from cli.demo.alerts import (
+    CHANNEL,
+    Crossing,
+    apply_budgets,
+    crossings,
+    publish_live,
+    retraction_of,
+    states,
+    told,
+    wait_until,
+)
 from cli.demo.corrections import LATE_DAYS, Corrections, correct
 from cli.demo.from_ledger import ledger_sums, rows_in_ledger
 from cli.demo.plans import PER_QUERY, PLANS, bills
 from cli.demo.progress import HeadWatch
+from cli.demo.receiver import Receiver
 from cli.demo.services import Services, Worker
 from cli.demo.summary import render, summary_record
 from cli.demo.traffic import Plan, plan, sample_of
-from cli.demo.world import World, make_world
+from cli.demo.world import World, add_webhook, make_world
 from cli.stack.local import LocalStack
 from ledger.service import verify
 from ledger.settings import LedgerSettings
@@ -34,7 +48,8 @@ from runtime.errors import InfrastructureError
 from runtime.settings import SettingsLoader, process_environment
 
 _RATER, _LEDGER = Worker("rater", 0), Worker("ledger", 0)
-_WORKERS = (_RATER, Worker("rater", 1), _LEDGER)
+_AGGREGATOR = Worker("aggregator", 0)
+_WORKERS = (_RATER, Worker("rater", 1), _LEDGER, _AGGREGATOR, Worker("totals", 0), Worker("guard", 0))
 _BURST = 500
 _LOOK_S = 0.2
 _KILL_PART = 8  # a rater is killed when one event in so many is covered, and the ledger at half of them
@@ -56,10 +71,11 @@ def demo(*, as_json: bool, keep_up: bool) -> None:
     """Rate 28,185 real LLM requests and prove that nothing was lost or billed twice.
 
     Starts the local stack if no other is named, publishes two real traces as usage events (with duplicates
-    and bad events on purpose), rates them with two raters, keeps the ledger in PostgreSQL, kills a rater and
-    the ledger on the way, and verifies. Most customers pay by the token; others by graduated tiers, in
-    credits, by the query, by quality, or in EUR. The summary is left in .ratestream/demo/summary.json. A
-    stack that the demo started it stops; data stay.
+    and bad events on purpose), rates them with two raters, keeps the ledger in PostgreSQL, kills a rater, the
+    ledger and the aggregator on the way, crosses budgets and sees the alerts arrive at a webhook on this
+    machine, corrects, and verifies. Most customers pay by the token; others by graduated tiers, in credits,
+    by the query, by quality, or in EUR. The summary is left in .ratestream/demo/summary.json. A stack that
+    the demo started it stops; data stay.
 
     Example: ratestream demo
     """
@@ -99,31 +115,42 @@ def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, An
     start_us = default_start_us(traces, clock)
     events = list(trace_events(traces, start_us))
     change_us = events[len(events) // 2]["event_time_us"]
-    _say("2/6 topics, and a rate book whose prices change inside the trace")
+    _say("2/6 topics, a rate book whose prices change inside the trace, and budgets")
     world = make_world(loader, change_us)
     planned = plan(events, clock.now_us(), PER_QUERY)
-    _say(f"3/6 publishing and rating {planned.received:,} messages\n    {ASSIGNED}")
-    killed_at, corrections = _publish_and_rate(world, planned, events, clock)
+    live = crossings(events, but=sample_of(events)["customer_id"])
+    receiver = Receiver(clock, secrets.token_bytes(32))
+    add_webhook(world, CHANNEL, receiver.start(), receiver.secret)
+    try:
+        apply_budgets(world, live)
+        _say(f"3/6 publishing and rating {planned.received:,} messages\n    {ASSIGNED}")
+        outcome = _Work(world, planned, events, live, receiver, clock).run()
+    finally:
+        receiver.close()
     _say("5/6 verifying")
     report = _verified(SettingsLoader(world.directory, world.environment(process_environment()))).as_json()
     before = sum(event["event_time_us"] < change_us for event in events)
     in_ledger = ledger_sums(
         world.dsn, events[0]["event_time_us"] - LATE_DAYS * _DAY_US, events[-1]["event_time_us"]
     )
+    corrections = outcome.corrections
     summary = summary_record(
         report,
         {
             **in_ledger,
             "wall_s": round(clock.monotonic_s() - started_s, 1),
-            "as_planned": _as_planned(report, planned)
+            "as_planned": _as_planned(report, planned, len(live))
             and all(in_ledger[side] == report[side] for side in ("cost", "price"))
-            and corrections.rerate["as_planned"],
+            and corrections.rerate["as_planned"]
+            and outcome.alerts["as_planned"],
             "price_change_at": datetime.fromtimestamp(change_us // 1_000_000, UTC).isoformat(),
             "events_before_change": before,
             "events_after_change": len(events) - before,
-            "covered_at_kill": killed_at,
+            "covered_at_kill": outcome.killed_at,
             "assigned": ASSIGNED,
             "corrections": corrections.as_json(),
+            "alerts": outcome.alerts,
+            "alert_latency_ms": outcome.latency_ms,
             "plans": {
                 customer: bill.as_json()
                 for customer, bill in bills(world.kafka, PLANS, world.book.exchange).items()
@@ -134,16 +161,61 @@ def _run(loader: SettingsLoader, clock: Clock, started_s: float) -> dict[str, An
     return summary
 
 
-def _publish_and_rate(
-    world: World, planned: Plan, events: Sequence[dict[str, Any]], clock: Clock
-) -> tuple[int, Corrections]:
-    """Publish while raters rate, then correct; returns how many events were covered when one was killed."""
-    services = Services(_WORKERS, world.environment(process_environment()), world.directory)
-    watch = HeadWatch(world.kafka)
-    flow = _Flow(services, watch, _Bars(planned.received), kill_at=planned.received // _KILL_PART)
-    services.start()
-    try:
-        publisher = Publisher(world.kafka, ProducersSettings())
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What was seen while everything ran."""
+
+    killed_at: int
+    corrections: Corrections
+    alerts: dict[str, Any]
+    latency_ms: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Everything that happens while the services run."""
+
+    world: World
+    planned: Plan
+    events: Sequence[dict[str, Any]]
+    live: Sequence[Crossing]
+    receiver: Receiver
+    clock: Clock
+
+    def run(self) -> _Outcome:
+        """Publish while raters rate, cross budgets, then correct."""
+        world = self.world
+        services = Services(_WORKERS, world.environment(process_environment()), world.directory)
+        watch = HeadWatch(world.kafka)
+        flow = _Flow(
+            services, watch, _Bars(self.planned.received), kill_at=self.planned.received // _KILL_PART
+        )
+        services.start()
+        try:
+            self._publish(flow)
+            self._in_ledger(services, self.planned.rated)
+            _say(f"    crossing {len(self.live)} budgets, one after another")
+            watched = publish_live(world, self.receiver, self.live, self.clock, services.keep_alive)
+            self._in_ledger(services, self.planned.rated + len(self.live))
+            _say("4/6 correcting: a void, and a re-rate by the book as it should have been")
+            first_us, last_us = self.events[0]["event_time_us"], self.events[-1]["event_time_us"]
+            voided = self.live[0]
+            corrections = correct(world, voided.event, first_us, last_us)
+            retraction = retraction_of(self.receiver, voided, self.clock, services.keep_alive)
+            wait_until(
+                lambda: states(world).get(voided.customer_id) != "hard", self.clock, services.keep_alive
+            )
+            alerts = told(self.receiver, self.live, watched, retraction, states(world))
+        finally:
+            flow.bars.close()
+            watch.close()
+            services.stop()
+        return _Outcome(flow.killed_at, corrections, alerts, watched.as_json())
+
+    def _publish(self, flow: "_Flow") -> None:
+        """All but the live events, and wait until frames cover them."""
+        planned, clock = self.planned, self.clock
+        publisher = Publisher(self.world.kafka, ProducersSettings())
         for number, message in enumerate(planned.messages, start=1):
             publisher.send(message.key, message.value)
             if number % _BURST == 0:
@@ -156,23 +228,19 @@ def _publish_and_rate(
             if flow.look(planned.received) > before:
                 progress_s = clock.monotonic_s()
             elif clock.monotonic_s() - progress_s > _STALLED_S:
-                raise InfrastructureError(f"no progress for {_STALLED_S:g} s: see {world.directory}/*.log")
-            publisher.wait(_LOOK_S)
-        while rows_in_ledger(world.dsn) < planned.rated:
-            services.keep_alive()
-            if clock.monotonic_s() - progress_s > _STALLED_S:
                 raise InfrastructureError(
-                    f"the ledger falls behind: see {world.directory}/{_LEDGER.name}.log"
+                    f"no progress for {_STALLED_S:g} s: see {self.world.directory}/*.log"
                 )
-            publisher.wait(_LOOK_S)
-        _say("4/6 correcting: a void, and a re-rate by the book as it should have been")
-        first_us, last_us = events[0]["event_time_us"], events[-1]["event_time_us"]
-        corrections = correct(world, sample_of(events), first_us, last_us)
-    finally:
-        flow.bars.close()
-        watch.close()
-        services.stop()
-    return flow.killed_at, corrections
+            time.sleep(_LOOK_S)
+
+    def _in_ledger(self, services: Services, rows: int) -> None:
+        """Wait until the ledger has so many rows."""
+        if not wait_until(
+            lambda: rows_in_ledger(self.world.dsn) >= rows, self.clock, services.keep_alive, _STALLED_S
+        ):
+            raise InfrastructureError(
+                f"the ledger falls behind: see {self.world.directory}/{_LEDGER.name}.log"
+            )
 
 
 @dataclass(slots=True)
@@ -198,7 +266,8 @@ class _Flow:
         if not self.ledger_killed and self.covered >= self.kill_at * _KILL_PART // 2:
             self.services.kill(_LEDGER)
             self.ledger_killed = True
-            self.bars.say("    the ledger killed with SIGKILL; starting it again")
+            self.services.kill(_AGGREGATOR)
+            self.bars.say("    the ledger and the aggregator killed with SIGKILL; starting them again")
         self.services.keep_alive()
         return self.covered
 
@@ -242,11 +311,11 @@ def _advance(bar: Any, done: int, of: int) -> None:
     bar.update(done)
 
 
-def _as_planned(report: dict[str, Any], planned: Plan) -> bool:
+def _as_planned(report: dict[str, Any], planned: Plan, live: int) -> bool:
     """What was published is what came out: counts by kind, rejects by reason."""
     return (
         (report["received"], report["rated"], report["duplicates"], report["pending"])
-        == (planned.received, planned.rated, planned.duplicates, 0)
+        == (planned.received + live, planned.rated + live, planned.duplicates, 0)
     ) and Counter(report["rejected_by_reason"]) == planned.rejected
 
 

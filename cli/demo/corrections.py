@@ -75,7 +75,7 @@ class Corrections:
 
 def correct(world: World, voided: Mapping[str, Any], from_us: int, to_us: int) -> Corrections:
     """Void one event, and re-rate a model's events by a book that says what should have been charged."""
-    void = _command(
+    void = command(
         world, "void", voided["event_id"], "--customer", voided["customer_id"],
         "--reason", "test traffic", "--author", AUTHOR, "--apply",
     )  # fmt: skip
@@ -85,8 +85,8 @@ def correct(world: World, voided: Mapping[str, Any], from_us: int, to_us: int) -
         "--from", instant_text(from_us), "--to", instant_text(to_us + 1),
         "--model", MODEL, "--book", str(version.stored.version),
     )  # fmt: skip
-    dry_run = _command(world, "rerate", *asked)
-    done = _command(
+    dry_run = command(world, "rerate", *asked)
+    done = command(
         world,
         "rerate",
         *asked,
@@ -99,7 +99,7 @@ def correct(world: World, voided: Mapping[str, Any], from_us: int, to_us: int) -
     return Corrections(void, dry_run, done)
 
 
-def _command(world: World, *arguments: str) -> Any:
+def command(world: World, *arguments: str) -> Any:
     done = subprocess.run(
         [sys.executable, "-m", "cli", *arguments, "--json"],
         env=world.environment(process_environment()),

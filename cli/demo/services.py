@@ -12,6 +12,7 @@ from runtime.errors import InfrastructureError
 
 _STOP_S = 30
 _RESTARTS_MAX = 5
+_MODULES = {"guard": "budget_guard", "totals": "aggregator.totals"}
 
 
 class Worker(NamedTuple):
@@ -23,6 +24,10 @@ class Worker(NamedTuple):
     @property
     def name(self) -> str:
         return f"{self.service}-{self.slot}"
+
+    @property
+    def module(self) -> str:
+        return _MODULES.get(self.service, self.service)
 
     def environment(self) -> dict[str, str]:
         return {f"RATESTREAM_{self.service.upper()}__SLOT": str(self.slot)}
@@ -80,7 +85,7 @@ class Services:
     def _start(self, worker: Worker) -> None:
         with self._log(worker).open("ab") as log:
             self._processes[worker] = subprocess.Popen(
-                [sys.executable, "-m", worker.service],
+                [sys.executable, "-m", worker.module],
                 env={**self.environment, **worker.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

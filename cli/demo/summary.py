@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from cli.demo.alerts import render as render_alerts
 from cli.demo.corrections import render as render_corrections
 from cli.demo.plans import render as render_plans
 
@@ -46,6 +47,7 @@ def render(summary: Mapping[str, Any]) -> str:
     lines += ["", *_table(f"top {TOP_CUSTOMERS} customers", summary["by_customer"], limit=TOP_CUSTOMERS)]
     lines += ["", *render_plans(summary["plans"])]
     lines += ["", *render_corrections(summary["corrections"])]
+    lines += ["", *render_alerts(summary)]
     lines += ["", "rejected, by reason (original bytes kept in usage.rejected, replayable)"]
     lines += [f"  {reason:<24}{number:>8,}" for reason, number in summary["rejected_by_reason"].items()]
     lines += ["", _verdict(summary)]

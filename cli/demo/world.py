@@ -87,11 +87,30 @@ def _book(directories: Sequence[Path], price_change_us: int) -> BookContent:
     return with_price_change(load_book(directories), price_change_us)
 
 
+def add_webhook(world: World, name: str, url: str, secret: str) -> None:
+    """A channel of the guard that leads to this machine."""
+    _secret_file(world, f"{name}.secret", secret)
+    with (world.directory / "ratestream.toml").open("a", encoding="utf-8") as settings:
+        settings.write(
+            f"\n[channels.{name}]\n"
+            'type = "webhook"\n'
+            f'url = "{url}"\n'
+            f'secret_file = "{name}.secret"\n'
+            "allow_http = true\n"
+            'allow_addresses = ["127.0.0.1/32"]\n'
+            "group_after = 1000  # the demo wants to see each one\n"
+        )
+
+
+def _secret_file(world: World, name: str, secret: str) -> None:
+    path = world.directory / name
+    path.touch(mode=0o600)
+    path.write_text(secret, encoding="utf-8")
+
+
 def _write_settings(world: World) -> None:
     """Settings of its own, so that `RATESTREAM_PROJECT_DIR=.ratestream/demo ratestream verify` finds it."""
-    secret = world.directory / "dsn"
-    secret.touch(mode=0o600)
-    secret.write_text(world.dsn, encoding="utf-8")
+    _secret_file(world, "dsn", world.dsn)
     kafka = world.kafka
     (world.directory / "ratestream.toml").write_text(
         "# Written by `ratestream demo`.\n"
@@ -101,7 +120,7 @@ def _write_settings(world: World) -> None:
         f"partitions = {kafka.partitions}\n"
         f"replication_factor = {kafka.replication_factor}\n"
         "\n[postgres]\n"
-        f'dsn_file = "{secret.name}"\n'
+        'dsn_file = "dsn"\n'
         "\n[rater]\n"
         'state_dir = "rater"\n'
         "session_timeout_ms = 3000\n"

@@ -58,9 +58,14 @@ def test_the_demo_verifies_and_leaves_its_summary(
     assert summary["verified"] is True
     assert summary["as_planned"] is True
     counts = {name: summary[name] for name in ("received", "rated", "rejected", "duplicates", "pending")}
-    assert counts == {"received": 29_455, "rated": 28_738, "rejected": 12, "duplicates": 705, "pending": 0}
+    assert counts == {"received": 29_495, "rated": 28_778, "rejected": 12, "duplicates": 705, "pending": 0}
     assert summary["events_before_change"] + summary["events_after_change"] == 28_185
     assert summary["covered_at_kill"] > 0
+    alerts = summary["alerts"]
+    assert (alerts["live"], alerts["live_missing"], alerts["forged"]) == (40, [], 0)
+    assert (alerts["retracted"], alerts["hard"]) == ("calls-amber-analytics", 39)
+    assert alerts["as_planned"] is True
+    assert 0 < summary["alert_latency_ms"]["p50"] <= summary["alert_latency_ms"]["p99"]
     for side in ("cost", "price"):
         by_model = sum(
             (Decimal(sums[side]["USD"]) for sums in summary["by_model"].values() if sums[side]), Decimal(0)
