@@ -27,7 +27,6 @@ PLACEHOLDER = "To be described by its owner."
 # What a service holds beside the names that all have, each with the reason.
 BESIDE = {
     "producers": {"client", "traces"},  # a distribution of its own; the trace files that replay reads
-    "aggregator": {"totals.py", "totals_settings.py"},  # the plain consumer of what it publishes
     "ledger": {"verification.py"},  # reads only: the order of its reading
     "aggregator": {"totals.py", "totals_settings.py"},  # a process of its own, without Faust
 }
