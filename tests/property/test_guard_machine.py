@@ -126,6 +126,15 @@ class GuardMachine(RuleBasedStateMachine):
             self._commit_of(len(self.rows))
             self.ledger_catches_up()
             self._commit_of(len(self.rows))
+            self.zombie(1)
+
+    @rule(chat=st.booleans())
+    def cross_and_fall(self, *, chat: bool) -> None:
+        """Without a correction behind it nothing is taken back."""
+        for price in (20, -20):
+            self.rows.append(Row(self.now_us // HOUR_US, price, chat))
+            self.ledger_catches_up()
+            self._commit_of(len(self.rows))
 
     @rule(by=st.integers(1, 5), chat=st.booleans())
     def fall_without_a_correction(self, by: int, *, chat: bool) -> None:
