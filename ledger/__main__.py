@@ -86,6 +86,7 @@ def assemble(loader: SettingsLoader) -> Ledger:
             bytes_max=settings.batch_mib_max << 20,
             wait_s=settings.batch_wait_ms / 1000,
             postgres_wait_s=settings.postgres_wait_s,
+            busy_wait_s=settings.busy_wait_ms / 1000,
         ),
         clock=clock,
         after_commit=partial(failpoints.hit, "after_pg_commit"),

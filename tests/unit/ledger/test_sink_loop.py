@@ -22,6 +22,9 @@ class Record:
 
     at: int
 
+    def __len__(self) -> int:
+        return 100
+
     def topic(self) -> str:
         return RATED
 
@@ -93,14 +96,16 @@ class World:
             self.stored |= batch.after
         return answer, Counts()
 
-    def run(self, steps: int, postgres_wait_s: float = 60) -> Ledger:
+    def run(
+        self, steps: int, postgres_wait_s: float = 60, wait_s: float = 0.1, busy_wait_s: float = 0
+    ) -> Ledger:
         made: Any = self
         ledger = Ledger(
             topics=(RATED, REJECTED),
             group=made,
             broker=made,
             store=made,
-            limits=Limits(100, 1 << 20, 0.1, postgres_wait_s),
+            limits=Limits(100, 1 << 20, wait_s, postgres_wait_s, busy_wait_s),
             clock=SystemClock(),
             after_commit=lambda: None,
             monitoring=Monitoring.silent("ledger"),
@@ -132,6 +137,13 @@ def test_batches_follow_each_other_and_gaps_of_transactions_are_none() -> None:
     world.run(5)
     assert world.written == [[0, 1], [3, 4], [9]]
     assert world.stored[RATED, 0] == 10
+
+
+def test_many_records_are_collected_for_longer_into_one_batch() -> None:
+    """Three in 2 ms are more than a thousand a second, one is not."""
+    world = World([assigned(), [0, 1, 2], [3, 4], [5], [6, 7, 8], []])
+    world.run(4, wait_s=0.002, busy_wait_s=0.01)
+    assert world.written == [[0, 1, 2, 3, 4], [5], [6, 7, 8]]
 
 
 def test_what_was_consumed_before_an_assignment_is_read_again() -> None:
