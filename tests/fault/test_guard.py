@@ -77,7 +77,7 @@ def test_killed_twice_at_a_failpoint(guard: GuardRun, name: str) -> None:
     check(guard)
 
 
-@pytest.mark.parametrize("name", ["after_consume", "before_pg_commit", "after_pg_commit"])
+@pytest.mark.parametrize("name", sorted(FAILPOINTS))
 def test_a_guard_that_stood_still_does_no_harm(guard: GuardRun, name: str) -> None:
     guard.apply(budget())
     zombie = guard.start(failpoints=f"{name}:1:stop")
