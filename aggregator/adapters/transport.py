@@ -103,6 +103,17 @@ class CommittedConsumer(driver.Consumer):
         super().resume_partitions(self._waiting)
         self._waiting = set()
 
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> Any:
+        """Faust hands its own set of partitions to another thread and goes on changing it; emptied, it means
+        every partition there, and what comes of those is read and thrown away.
+        """
+        asked = None if active_partitions is None else set(active_partitions)
+        return await super()._getmany(asked, timeout)
+
     def _new_consumer_thread(self) -> CommittedThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
 

@@ -91,6 +91,29 @@ def test_faust_reads_the_source_before_it_empties_the_queues() -> None:
     assert asyncio.run(active(CommittedConsumer)) == [False, True]
 
 
+def test_faust_s_set_of_partitions_changes_under_the_thread_that_fetches() -> None:
+    """It pauses the changelog at the end of a restore: the set is empty then, which means all partitions."""
+
+    async def seen(kind: type[Consumer]) -> set[TP]:
+        made = consumer(kind, None, [])
+        going_on = asyncio.Event()
+
+        async def getmany(active: set[TP], _timeout: float) -> set[TP]:
+            await going_on.wait()
+            return set(active)
+
+        made._thread = SimpleNamespace(getmany=getmany)
+        active = {TP("aggregator.state", 0)}
+        fetching = asyncio.create_task(made._getmany(active, 1.0))
+        await asyncio.sleep(0)
+        active.clear()
+        going_on.set()
+        return set(await fetching)
+
+    assert asyncio.run(seen(Consumer)) == set()
+    assert asyncio.run(seen(CommittedConsumer)) == {TP("aggregator.state", 0)}
+
+
 def test_what_was_released_stays_released_and_a_new_assignment_begins_with_nothing() -> None:
     released: Released[int] = Released()
     released.release(0, 8)
