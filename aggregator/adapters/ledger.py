@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+import psycopg
+
 from aggregator.core.fold import Watched
 from pricing.totals import Live
-from rate_book.ledger_totals import LedgerTotals
-from runtime.postgres import connect
+from rate_book.ledger_totals import LedgerMissingError, LedgerTotals
+from runtime.postgres import Connection, run
 
+_BUDGET_S = 2  # whoever asks asks again
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -52,15 +55,26 @@ class Ledger:
         self._thread.shutdown(wait=False, cancel_futures=False)
 
     def _requests(self) -> list[str]:
-        with connect(self._dsn, application_name="ratestream-aggregator") as connection:
-            found = connection.execute("select customer_id from totals.repairs").fetchall()
+        found = self._run(
+            lambda connection: connection.execute("select customer_id from totals.repairs").fetchall()
+        )
         return [str(customer_id) for (customer_id,) in found]
 
     def _delete(self, customer_ids: Sequence[str]) -> None:
-        with connect(self._dsn, application_name="ratestream-aggregator") as connection:
-            connection.execute(
+        self._run(
+            lambda connection: connection.execute(
                 "delete from totals.repairs where customer_id = any(%s)", (list(customer_ids),)
             )
+        )
+
+    def _run(self, work: Callable[[Connection], _T]) -> _T:
+        try:
+            return run(self._dsn, work, budget_s=_BUDGET_S, application_name="ratestream-aggregator")
+        except psycopg.Error as error:  # what a later try mends has become a DatabaseUnavailableError
+            raise LedgerMissingError(
+                f"totals.repairs: {error.diag.message_primary or error}; `ratestream ledger migrate` makes "
+                "what is missing"
+            ) from error
 
     async def _ask(self, question: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         loop = asyncio.get_running_loop()

@@ -15,6 +15,8 @@ from aggregator.adapters.world import World
 from aggregator.core.fold import CustomerState, Watched, behind, rebuild, repaired
 from aggregator.core.held import Held, Partition
 from pricing.totals import Live
+from rate_book.ledger_live import RollupsBrokenError
+from rate_book.ledger_totals import RowsGoneError
 from runtime.clock import Clock
 from runtime.errors import InfrastructureError
 from runtime.monitoring import Monitoring
@@ -81,6 +83,7 @@ class Repairs:
         self._again: dict[int, tuple[Partition, list[float]]] = {}
         self._requests_s = 0.0
         self._away = False
+        self._broken: set[str] = set()  # customers that the ledger cannot tell about, each logged once
 
     async def run_forever(self) -> None:
         """Look, repair, wait."""
@@ -107,8 +110,17 @@ class Repairs:
             some = waiting[start : start + _ASKED_AT_ONCE]
             reached = await self._ledger.contiguous([customer_id for _, customer_id, _ in some])
             for partition, customer_id, since in some:
-                if reached.get(customer_id, 0) >= since:
+                if reached.get(customer_id, 0) < since:
+                    continue
+                try:
                     await self._complete(partition, customer_id, since)
+                except RowsGoneError as error:
+                    self._move_on(partition, customer_id, reached[customer_id], error)
+                except RollupsBrokenError as error:
+                    # One customer's trouble must not keep the others waiting.
+                    self._tell_broken(customer_id, error)
+                else:
+                    self._broken.discard(customer_id)
 
     async def _complete(self, partition: Partition, customer_id: str, since: int) -> None:
         if not self._owned(partition):
@@ -126,6 +138,27 @@ class Repairs:
             partition.change(state)
             self._service.changed()
             self._monitoring.metrics.add("ratestream_aggregator_repairs_done_total")
+
+    def _move_on(self, partition: Partition, customer_id: str, ledger_seq: int, error: Exception) -> None:
+        """The ledger cannot tell any more what was there at that sequence: ask for a later one."""
+        if not self._owned(partition):
+            return
+        _LOG.warning("%s: %s; the repair begins anew at a later sequence", customer_id, error)
+        self._restart(partition, customer_id, ledger_seq)
+        self._service.changed()
+
+    def _restart(self, partition: Partition, customer_id: str, ledger_seq: int) -> None:
+        """Have everything up to here come from the ledger, and what it has beyond that."""
+        state = self._service.state(partition, customer_id, self._at_us(partition))
+        rebuild(state, state.watched)
+        behind(state, ledger_seq)
+        if state.seq:  # else nobody knows anything of the customer
+            partition.change(state)
+
+    def _tell_broken(self, customer_id: str, error: Exception) -> None:
+        if customer_id not in self._broken:
+            self._broken.add(customer_id)
+            _LOG.error("%s stays without totals: %s", customer_id, error)
 
     async def ask_suspects(self) -> None:
         """Hold suspect partitions against everything that the ledger knows; again later, for it may lag."""
@@ -175,14 +208,17 @@ class Repairs:
         if now_s < self._requests_s:
             return
         self._requests_s = now_s + _REQUESTS_EVERY_S
+        asked = await self._ledger.requests()
+        if not asked:
+            return
+        reached = await self._ledger.contiguous(asked)
         taken = []
-        for customer_id in await self._ledger.requests():
+        for customer_id in asked:
             partition = self._held.partitions.get(partition_of(customer_id.encode(), self._partitions))
             if partition is None:
                 continue
-            state = self._service.state(partition, customer_id, self._at_us(partition))
-            rebuild(state, state.watched)
-            partition.change(state)
+            # Also up to where the ledger is: what is missing here may never have come as a frame.
+            self._restart(partition, customer_id, reached.get(customer_id, 0))
             taken.append(customer_id)
         if taken:
             _LOG.info("rebuilding %s, as asked for", ", ".join(taken))
@@ -200,6 +236,8 @@ class Repairs:
             self._swept[number] = partition, version
 
     async def _sweep_partition(self, partition: Partition) -> None:
+        for customer_id in [*partition.changed, *partition.writing]:  # the table may not have them yet
+            self._service.state(partition, customer_id, self._at_us(partition))
         after = CUSTOMER_KEY
         while self._owned(partition):
             found = self._table.stored(partition.number, after, _SWEPT_AT_ONCE)

@@ -1,8 +1,15 @@
 """Frames in, totals out, against a real broker and a real ledger."""
 
+import asyncio
+from contextlib import closing
+
 import pytest
 
+from aggregator.adapters.ledger import Ledger
+from rate_book.ledger_totals import LedgerMissingError
+from runtime.postgres import DatabaseUnavailableError
 from tests.fix_aggregator import HOUR_US, MONTH, NOON_US, AggregatorRun, frame, frame_row
+from tests.fix_postgres import PostgresFixture
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres]
 
@@ -34,3 +41,12 @@ def test_frames_become_totals(aggregators: AggregatorRun) -> None:
     assert (totals["zone"], totals["as_of_us"]) == ("UTC", NOON_US + 2)
     assert process.terminate() == 0
     assert "Traceback" not in process.log()
+
+
+def test_requests_wait_for_a_database_that_has_none_of_them_or_is_away(postgres: PostgresFixture) -> None:
+    away = "host=127.0.0.1 port=1 dbname=nothing user=nobody"
+    for dsn, error in ((postgres.dsn, LedgerMissingError), (away, DatabaseUnavailableError)):
+        with closing(Ledger(dsn)) as ledger:
+            for question in (ledger.requests(), ledger.taken([A])):
+                with pytest.raises(error):
+                    asyncio.run(question)
