@@ -136,11 +136,15 @@ class TransactionalProducer:
         )
 
     def commit(self) -> None:
-        """Commit. When this returns, everything of the transaction is durable and visible."""
+        """Commit. When this returns, everything of the transaction is durable.
+
+        It is visible to readers of committed records as soon as the coordinator has written its markers, which
+        may be a moment later.
+        """
         self._end("commit_transaction", self._producer.commit_transaction)
 
     def abort(self) -> None:
-        """Abort. When this returns, nothing of the transaction will ever be visible."""
+        """Abort. When this returns, nothing of the transaction will ever be visible to such readers."""
         self._end("abort_transaction", self._producer.abort_transaction)
 
     def _end(self, what: str, call: Callable[[float], None]) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.fix_kafka import KafkaFixture
 from tests.fix_postgres import PostgresFixture
+from tests.fix_rater import wait_for
 
 
 @pytest.mark.broker
@@ -21,6 +22,8 @@ def test_read_all_returns_committed_records_only_unless_asked(kafka: KafkaFixtur
     producer.begin_transaction()
     producer.produce(topic, b"committed", partition=3)
     producer.commit_transaction(10)
+    # A commit is answered before its markers stand in the partitions.
+    wait_for(lambda: bool(kafka.read_all(topic)), "the commit's marker")
     assert [message.value() for message in kafka.read_all(topic)] == [b"committed"]
     assert len(kafka.read_all(topic, read_committed=False)) == 3
 
