@@ -143,14 +143,18 @@ class BudgetBook:
         self.version = version
         self.budgets = tuple(sorted(budgets, key=lambda budget: budget.budget_id))
         self.routes = tuple(routes)
-        named = {customer for budget in self.budgets for customer in budget.customers}
-        self._of = {customer: self._made(customer) for customer in named}
-        self._others = self._of.pop(EVERYBODY) if EVERYBODY in named else CustomerBudgets(version)
-
-    def _made(self, customer_id: str) -> CustomerBudgets:
-        wanted = {EVERYBODY, customer_id}
-        found = tuple(budget for budget in self.budgets if not wanted.isdisjoint(budget.customers))
-        return CustomerBudgets(self.version, found)
+        named: dict[str, list[Budget]] = {}
+        for budget in self.budgets:
+            for customer in dict.fromkeys(budget.customers):
+                named.setdefault(customer, []).append(budget)
+        everybodys = named.pop(EVERYBODY, [])
+        self._others = CustomerBudgets(version, tuple(everybodys))
+        self._of = {
+            customer: CustomerBudgets(
+                version, tuple(sorted([*own, *everybodys], key=lambda budget: budget.budget_id))
+            )
+            for customer, own in named.items()
+        }
 
     @property
     def customers(self) -> frozenset[str]:
