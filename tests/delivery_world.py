@@ -89,7 +89,9 @@ class World:
         self.lanes.append(made)
         return made
 
-    def raise_alerts(self, *severities: str, channel: str = "oncall", first: int = 0) -> list[str]:
+    def raise_alerts(
+        self, *severities: str, channel: str = "oncall", first: int = 0, append_us: int | None = None
+    ) -> list[str]:
         ids = [f"alr_{first + place:04}" for place in range(len(severities))]
         with connect(self.dsn) as connection:
             for place, (alert_id, severity) in enumerate(zip(ids, severities, strict=True)):
@@ -100,7 +102,7 @@ class World:
                     "customer_id": f"c{place % 3}",
                     "text": f"{alert_id} crossed",
                     "raised_at_us": self.clock.us,
-                    "source_append_us": self.clock.us - 250_000,
+                    "source_append_us": self.clock.us - 250_000 if append_us is None else append_us,
                 }
                 connection.execute(
                     "insert into guard.alerts (alert_id, kind, severity, customer_id, body, raised_at)"

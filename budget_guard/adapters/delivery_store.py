@@ -253,7 +253,9 @@ def record(
 
 
 def delivered(connection: Connection, channel: str, due: Due, now_us: int) -> list[int]:
-    """The message was accepted. Returns the append times (microseconds) that its alerts come from."""
+    """The message was accepted. Returns the append times (microseconds) that its alerts come from; what comes
+    from no record, or from one that nobody knows (0), has none.
+    """
     rows = connection.execute(
         "update guard.deliveries d set status = 'delivered', delivered_at = %s, attempts = attempts + 1,"
         " last_error = null from guard.alerts a where a.alert_id = d.alert_id and d.channel = %s"
@@ -261,7 +263,7 @@ def delivered(connection: Connection, channel: str, due: Due, now_us: int) -> li
         " returning (a.body ->> 'source_append_us')::bigint",
         (at_of(now_us), channel, due.message_id),
     ).fetchall()
-    return [int(str(append_us)) for (append_us,) in rows if append_us is not None]
+    return [int(str(append_us)) for (append_us,) in rows if append_us]
 
 
 def failed(connection: Connection, channel: str, due: Due, error: str, next_us: int | None) -> None:

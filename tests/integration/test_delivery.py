@@ -61,6 +61,14 @@ def test_an_alert_is_delivered_once_with_its_id_and_its_latency_measured(world: 
     assert world.counted.added == [outcome]
 
 
+def test_an_alert_of_no_known_record_has_no_latency(world: World) -> None:
+    """Those about the pipeline, and those that the ledger alone told, say 0: that is no time of a frame."""
+    world.raise_alerts("critical", append_us=0)
+    drain(world.lane())
+    assert world.rows("status") == [("delivered",)]
+    assert world.counted.observed == []
+
+
 def test_a_failure_is_tried_again_later_with_the_same_id_and_bytes(world: World) -> None:
     """Pauses without jitter are 3/4 of 2 s and of 4 s."""
     world.raise_alerts("warning")
