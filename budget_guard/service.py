@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from budget_guard.adapters.alert_store import AlertStore, NotOwnerError
+from budget_guard.adapters.alert_store import AlertStore, NotOwnerError, ToldOtherwiseError
 from budget_guard.adapters.batches import Batch, Message
 from budget_guard.adapters.judging import Judge
 from budget_guard.adapters.on_demand import reconciled
@@ -180,7 +180,13 @@ class Guard:
         self._looked_at += len(totals)
         self._metrics.add("ratestream_guard_totals_evaluated_total", len(totals))
         if round_.effects:
-            made = self._retried(lambda: self._parts.store.write(round_.effects, epochs))
+            try:
+                made = self._retried(lambda: self._parts.store.write(round_.effects, epochs))
+            except ToldOtherwiseError as error:
+                _LOG.info("%s: read again", error)
+                judge.reload(error.customers)
+                self._evaluate(totals)
+                return
             self._failpoints.hit("after_pg_commit")
             self._raised += len(made)
             new = set(made)

@@ -51,6 +51,15 @@ select f.* from jsonb_to_recordset(%s::jsonb)
          alert_id text, fired_seq bigint, budget_version bigint)
 on conflict do nothing
 """
+_TOLD_OTHERWISE = """
+select distinct f.customer_id
+from jsonb_to_recordset(%s::jsonb)
+    as n(customer_id text, budget_id text, scope_key text, window_kind text, period_start_us bigint,
+         threshold text, episode integer, alert_id text)
+join guard.firings f
+  using (customer_id, budget_id, scope_key, window_kind, period_start_us, threshold, episode)
+where f.alert_id <> n.alert_id
+"""
 _RETRACT = """
 update guard.firings f set retracted_alert_id = r.retracted_alert_id, retracted_seq = r.retracted_seq
 from jsonb_to_recordset(%s::jsonb)
@@ -81,6 +90,16 @@ returning kafka_partition, epoch, budget_version
 
 class NotOwnerError(Exception):
     """Another guard has taken a partition over: nothing was written."""
+
+
+class ToldOtherwiseError(Exception):
+    """Somebody told the same crossing under another version of the budgets, and so another id, since what
+    fired was read: nothing was written. Read what fired for these customers again.
+    """
+
+    def __init__(self, customers: Collection[str]) -> None:
+        super().__init__(f"what fired was told meanwhile for {', '.join(sorted(customers)[:5])}")
+        self.customers = tuple(customers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +187,7 @@ class AlertStore:
 
         Raises:
             NotOwnerError: one of the partitions has another owner.
+            ToldOtherwiseError: a crossing has an alert of another id by now.
         """
         with self._session.transaction() as connection:
             if epochs is not None:
@@ -176,7 +196,7 @@ class AlertStore:
                 connection, [(alert_body(alert, late=late), names) for alert, names in effects.alerts]
             )
             if effects.firings:
-                connection.execute(_INSERT_FIRINGS, (_json(map(_firing_row, effects.firings)),))
+                _insert_firings(connection, _json(map(_firing_row, effects.firings)), len(effects.firings))
             if effects.retracted:
                 connection.execute(_RETRACT, (_json(map(_firing_row, effects.retracted)),))
             if effects.states:
@@ -218,6 +238,14 @@ def insert_alerts(
     if made:
         connection.execute(_INSERT_DELIVERIES, (made,))
     return made
+
+
+def _insert_firings(connection: Connection, rows: str, count: int) -> None:
+    if connection.execute(_INSERT_FIRINGS, (rows,)).rowcount < count:
+        # The insert has waited for whoever wrote the same: what that was can be read now.
+        told = connection.execute(_TOLD_OTHERWISE, (rows,)).fetchall()
+        if told:
+            raise ToldOtherwiseError([str(row[0]) for row in told])
 
 
 def _windows(totals: Totals) -> list[tuple[str, str, int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from budget_guard.adapters.alert_store import AlertStore, Effects, Known
+from budget_guard.adapters.alert_store import AlertStore, Effects, Known, ToldOtherwiseError
 from budget_guard.adapters.session import GuardSession
 from budget_guard.adapters.totals_reader import Kept, TotalsReader
 from budget_guard.core.evaluate import evaluate
@@ -21,7 +21,7 @@ from budget_guard.core.firings import Decision, Totals
 from budget_guard.core.reconcile import Standing, differences
 from pricing.budgets import QUANTITY, BudgetBook
 from pricing.calendar import ZoneTable
-from pricing.totals import Scopes, scope_key, watched_hash
+from pricing.totals import Key, Scopes, Sums, scope_key, watched_hash
 from rate_book.ledger_totals import Cut, LedgerTotals, RowsGoneError
 from runtime.clock import Clock
 
@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 _AT_ONCE = 500
 _REQUESTED_BY = "reconciler"
 _DELIVERIES_KEPT = "72 hours"
+_FOREVER_US = 1 << 62
 
 _MISSING_DELIVERIES = f"""
 insert into guard.deliveries (alert_id, channel)
@@ -130,7 +131,8 @@ class Reconciler:
         self._epochs = epochs
         self._wrote = wrote
         self._ending = ending
-        self._well: dict[str, tuple[object, ...]] = {}  # what customers were when all was right
+        # What customers were when all was right, and until when that says so: states turn by the clock too.
+        self._well: dict[str, tuple[tuple[object, ...], int]] = {}
         self._alerts, self._totals = Standing(), Standing()
 
     def round(self) -> Report:
@@ -152,10 +154,12 @@ class Reconciler:
                 report.customers += 1
                 seen.add(customer)
                 now = (ledger_seq, heads.get(customer), book.version)
-                if self._well.get(customer) != now:
+                was, until_us = self._well.get(customer, ((), 0))
+                if was != now or until_us <= self._clock.now_us():
                     report.looked_at += 1
-                    if self._look(report, customer, book):
-                        self._well[customer] = now
+                    well_until_us = self._look(report, customer, book)
+                    if well_until_us is not None:
+                        self._well[customer] = now, well_until_us
                     else:
                         self._well.pop(customer, None)
         for gone in self._well.keys() - seen:
@@ -169,35 +173,39 @@ class Reconciler:
             if self._owned(customer):
                 yield customer, seq
 
-    def _look(self, report: Report, customer: str, book: BudgetBook) -> bool:
-        """Whether all is well with the customer, as long as nothing changes."""
+    def _look(self, report: Report, customer: str, book: BudgetBook) -> int | None:
+        """Until when all is well with the customer, as long as nothing changes; None: it is not."""
         zone = self._sources.zone_of(customer, self._clock.now_us())
         watched = Watched(zone, Scopes(book.scopes(customer)))
         cut = self._sources.ledger.at(customer, None, watched.zone, watched.scopes)
         kept = self._sources.reader.of([customer]).get(customer)
-        told = self._compare_alerts(report, customer, cut, kept, book)
+        current = kept is not None and (kept.totals.as_of_seq, kept.watched) == (cut.seq, watched.hash)
+        told_until_us = self._compare_alerts(report, customer, cut, kept if current else None, book)
         right = self._compare_totals(report, customer, cut, kept, watched)
-        return told and right
+        return told_until_us if right else None
 
     # --- alerts ---
 
     def _compare_alerts(
-        self, report: Report, customer: str, cut: Cut, kept: Kept | None, book: BudgetBook
-    ) -> bool:
+        self, report: Report, customer: str, cut: Cut, current: Kept | None, book: BudgetBook
+    ) -> int | None:
+        """Until when nothing is missing; `current` are totals of the ledger's own sequence and scopes."""
         sources = self._sources
-        as_of_us = 0 if kept is None or kept.totals.as_of_seq < cut.seq else kept.totals.as_of_us
-        totals = Totals(customer, cut.seq, as_of_us, cut.live.entries)
+        totals = Totals(customer, cut.seq, 0, cut.live.entries)
+        if current is not None:
+            entries = with_quantities(cut.live.entries, current.totals.entries)
+            totals = replace(totals, as_of_us=current.totals.as_of_us, entries=entries)
         known = sources.store.load([totals]).get(customer, Known({}, {}))
-        decision = trusted(
-            evaluate(
-                totals,
-                book.for_customer(customer),
-                known.firings,
-                lambda seq: sources.ledger.reversal_since(customer, seq, cut.seq),
-                self._clock.now_us(),
-                published=known.states,
-            )
+        decision = evaluate(
+            totals,
+            book.for_customer(customer),
+            known.firings,
+            lambda seq: sources.ledger.reversal_since(customer, seq, cut.seq),
+            self._clock.now_us(),
+            published=known.states,
         )
+        if current is None:
+            decision = trusted(decision)
         missing: dict[str, Hashable] = {alert.alert_id: "" for alert in decision.alerts}
         missing |= {f"state {scope_key(state.scope)}": state.state for state in decision.states}
         since_s = self._alerts.look(customer, missing, self._clock.monotonic_s())
@@ -205,7 +213,9 @@ class Reconciler:
         report.waiting += len([alert for alert in decision.alerts if alert.alert_id not in overdue])
         if overdue:
             self._tell(report, customer, decision, overdue, book)
-        return not missing and not decision.stale
+        if missing or decision.stale:
+            return None
+        return _FOREVER_US if decision.next_us is None else decision.next_us
 
     def _tell(
         self, report: Report, customer: str, decision: Decision, overdue: set[str], book: BudgetBook
@@ -221,9 +231,13 @@ class Reconciler:
         )
         if len(effects.alerts) == len(decision.alerts):  # else the states are of more than is written
             effects.states = list(decision.states)
-        made = self._sources.store.write(effects, self._epochs(), late=True)
-        report.late += made
         self._alerts.forget(customer)
+        try:
+            made = self._sources.store.write(effects, self._epochs(), late=True)
+        except ToldOtherwiseError as error:
+            _LOG.info("%s: nothing was missing", error)
+            return
+        report.late += made
         self._wrote([customer])
         for alert_id in made:
             _LOG.warning("customer %s: the alert %s was missing and is raised late", customer, alert_id)
@@ -276,9 +290,17 @@ class Reconciler:
             connection.execute(_ASK, (customer, reason, _REQUESTED_BY))
 
 
+def with_quantities(ledger: Mapping[Key, Sums], totals: Mapping[Key, Sums]) -> dict[Key, Sums]:
+    """The ledger's entries with the quantities of totals at the same sequence, which know every leaf."""
+    return {
+        key: replace(sums, quantities=totals[key].quantities) if key in totals else sums
+        for key, sums in ledger.items()
+    }
+
+
 def trusted(decision: Decision) -> Decision:
-    """Without what the ledger cannot know: it may have less of a quantity than totals (lines, not leaves), so
-    it takes no alert about one back.
+    """Without what the ledger alone cannot know: it may have less of a quantity than totals (lines, not
+    leaves), so it takes no alert about one back.
     """
     doubtful = {
         firing.retracted_alert_id for firing in decision.retracted if firing.measure.startswith(QUANTITY)

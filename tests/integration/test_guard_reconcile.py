@@ -32,6 +32,16 @@ def spent(made: Made, price: str, **event: Any) -> Written:
     return made.rated({"customer_id": "acme", "at": AT} | event, usd("0"), usd(price), posted=AT)
 
 
+def keep(guard: GuardRun, totals: dict[str, Any]) -> None:
+    """What the sink of usage.totals does."""
+    with connect(guard.pipeline.dsn) as connection:
+        connection.execute(
+            "insert into totals.customers (customer_id, as_of_seq, as_of_us, zone, watched, entries)"
+            " values (%(customer_id)s, %(as_of_seq)s, 0, %(zone)s, %(watched)s, %(entries)s::jsonb)",
+            totals | {"entries": json.dumps(totals["entries"])},
+        )
+
+
 def test_a_dead_aggregator_makes_alerts_late_and_never_missing(guard: GuardRun) -> None:
     guard.apply(budget(window="lifetime"))
     guard.start(**SOON)
@@ -99,13 +109,7 @@ def test_the_command_finds_what_differs_and_has_it_built_anew(
     guard: GuardRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(guard, spent(Made(), "30"))
-    value = running_totals("acme", 1, *(one for one in windows("31")))
-    with connect(guard.pipeline.dsn) as connection:
-        connection.execute(
-            "insert into totals.customers (customer_id, as_of_seq, as_of_us, zone, watched, entries)"
-            " values ('acme', 1, 0, 'UTC', %s, %s::jsonb)",
-            (value["watched"], json.dumps(value["entries"])),
-        )
+    keep(guard, running_totals("acme", 1, *(one for one in windows("31"))))
     for name, text in guard.pipeline.environ().items():
         monkeypatch.setenv(name, text)
     found = CliRunner().invoke(reconcile, ["--json", "--patience", "0.1"])
@@ -157,3 +161,48 @@ def test_a_missing_delivery_is_made(guard: GuardRun) -> None:
     with connect(guard.pipeline.dsn) as connection:
         connection.execute("delete from guard.deliveries")
     wait_for(lambda: guard.ask(delivered) == [("delivered",)], "it is made and delivered again")
+
+
+def test_what_a_command_told_is_told_by_no_guard_under_another_version(
+    guard: GuardRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lifetime: dict[str, Any] = {"window": "lifetime", "start_us": 0, "end_us": None}
+    guard.apply(budget(window="lifetime"))
+    guard.start()
+    guard.spend("acme", 1, "30", **lifetime)
+    guard.wait_passed()
+    made = Made()
+    write(guard, *(spent(made, "30") for _ in range(3)))
+    for name, text in guard.pipeline.environ().items():
+        monkeypatch.setenv(name, text)
+    found = CliRunner().invoke(reconcile, ["--json", "--patience", "0.1"])
+    (told,) = json.loads(found.output)["late"]
+    # The same threshold in a new version: whoever did not hear of the command would make another id.
+    guard.apply(budget(window="lifetime"), budget("other", at=((1_000, "none"),)))
+    guard.spend("acme", 3, "90", **lifetime)
+    guard.spend("acme", 4, "101", **lifetime)
+    wait_for(lambda: "100" in [alert["threshold"] for alert in guard.alerts()], "the guard has seen it")
+    guard.wait_passed()
+    assert [(alert["threshold"], alert["alert_id"] == told) for alert in guard.alerts()] == [
+        ("80", True),
+        ("100", False),
+    ]
+
+
+def test_a_quantity_is_taken_back_also_where_the_guard_that_waited_for_the_ledger_is_gone(
+    guard: GuardRun,
+) -> None:
+    lifetime: dict[str, Any] = {"window": "lifetime", "start_us": 0, "end_us": None}
+    guard.apply(budget(measure="quantity:output_tokens", currency=None, window="lifetime"))
+    first = guard.start()
+    guard.spend("acme", 2, "60", **lifetime, quantities={"output_tokens": "100"})
+    guard.wait_alerts(2)
+    first.terminate()
+    made = Made()
+    rows = [spent(made, "30"), spent(made, "30")]
+    write(guard, *rows, made.reversal(rows[1], posted=AT))
+    after = entry("30", **lifetime, quantities={"output_tokens": "50"})
+    keep(guard, running_totals("acme", 3, after))
+    guard.start(**SOON)
+    assert {alert["amount"] for alert in guard.wait_alerts(2, "retraction")} == {"50"}
+    wait_for(lambda: [state["state"] for state in guard.states("acme")][-1:] == ["ok"], "the state is ok")
