@@ -1,10 +1,10 @@
 """The order of effects: parts of frames in, states and totals out, and only then the offsets.
 
-Frames are folded in memory. Each `publish_ms` what has changed is written once: to the local table, to its
-changelog and to usage.totals; when every record of that is acknowledged, the offsets behind the frames are
-released. All of this runs in one event loop, and a fold is never interrupted by another, so a write holds
-whole frames only. Whatever fails ends the process at once, without a commit: Faust's own way to stop, or to
-restart an agent, acknowledges what was not done.
+Frames are folded in memory. Each `publish_ms` what has changed is written once: to usage.totals, and when
+that is acknowledged to the local table and its changelog; when every record of that is acknowledged too, the
+offsets behind the frames are released. All of this runs in one event loop, and a fold is never interrupted
+by another, so a write holds whole frames only. Whatever fails ends the process at once, without a commit:
+Faust's own way to stop, or to restart an agent, acknowledges what was not done.
 """
 
 import asyncio
@@ -49,6 +49,10 @@ _SETTLE_S = 5.0
 _YIELD_EVERY = 100  # customers written before something else may run
 
 
+class _OvertakenError(Exception):
+    """Another assignment began."""
+
+
 class StateError(InfrastructureError):
     """The state belongs to other topics, or is not what an aggregator writes."""
 
@@ -89,6 +93,16 @@ class Names:
     state: str
     totals: str
     deltas_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one write has of a partition; `position` is what it covers."""
+
+    partition: Partition
+    position: int | None
+    values: dict[bytes, bytes]
+    totals: Writing
 
 
 class Aggregator:
@@ -240,40 +254,50 @@ class Aggregator:
         """
         async with self._writing:
             self._changed.clear()
-            generation = self._generation
-            covered: list[tuple[Partition, int | None, list[Writing]]] = []
             appended_us = [item.at_us for item in self._held.partitions.values() if item.moved]
-            for partition in list(self._held.partitions.values()):
-                if partition.changed or partition.moved:
-                    position = partition.next_offset
-                    covered.append((partition, position, await self._write_partition(partition)))
-                    if generation != self._generation:
-                        return
-            self.passed("before_changelog_ack")
-            for partition, _, (changelog, totals) in covered:
-                last = await changelog.acknowledged()
-                await totals.acknowledged()
-                if generation != self._generation:
-                    return
-                if last is not None:
-                    self._table.reached(partition.number, last)
-                partition.writing = {}
-            self.passed("after_publish")
-            for partition, position, _ in covered:
-                if position is not None:
-                    self._released.release(partition.number, position)
+            try:
+                await self._write_batches(self._generation)
+            except _OvertakenError:
+                return
             self._tell()
-            now_us = self._clock.now_us()
             for at_us in appended_us:
-                late_s = max(now_us - at_us, 0) / 1_000_000
+                late_s = max(self._clock.now_us() - at_us, 0) / 1_000_000
                 self._monitoring.metrics.observe("ratestream_aggregator_publish_latency_seconds", late_s)
 
-    async def _write_partition(self, partition: Partition) -> list[Writing]:
-        """Send a partition's changed states and totals; the head last, so that it is never ahead."""
+    async def _write_batches(self, generation: int) -> None:
+        batches: list[_Batch] = []
+        for partition in list(self._held.partitions.values()):
+            if partition.changed or partition.moved:
+                batches.append(await self._publish(partition))
+                self._check(generation)
+        for batch in batches:
+            await batch.totals.acknowledged()
+        changelogs: list[Writing] = []
+        for batch in batches:
+            self._check(generation)
+            changelogs.append(await self._keep(batch))
+        self.passed("before_changelog_ack")
+        for batch, changelog in zip(batches, changelogs, strict=True):
+            last = await changelog.acknowledged()
+            self._check(generation)
+            if last is not None:
+                self._table.reached(batch.partition.number, last)
+            batch.partition.writing = {}
+        self.passed("after_publish")
+        for batch in batches:
+            if batch.position is not None:
+                self._released.release(batch.partition.number, batch.position)
+
+    def _check(self, generation: int) -> None:
+        if generation != self._generation:
+            raise _OvertakenError
+
+    async def _publish(self, partition: Partition) -> "_Batch":
+        """Send the totals of a partition's changed states, and encode these: the head last, never ahead."""
         partition.writing, partition.changed = partition.changed, {}
         publish, partition.publish = partition.publish, set()
         partition.moved, partition.frames = False, 0
-        head = partition.frame_no
+        position, head = partition.next_offset, partition.frame_no
         values: dict[bytes, bytes] = {}
         totals: list[Record] = []
         for count, state in enumerate(list(partition.writing.values()), 1):
@@ -283,18 +307,19 @@ class Aggregator:
             if count % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
         if head is not None:
-            values[partition_key(partition.number)] = head_bytes(
-                head, partition.number, self._names.deltas_id
-            )
-        self._table.keep(partition.number, values)
-        self.passed("after_table_put")
+            told = head_bytes(head, partition.number, self._names.deltas_id)
+            values[partition_key(partition.number)] = told
         metrics = self._monitoring.metrics
         metrics.add("ratestream_aggregator_customers_written_total", len(partition.writing))
         metrics.add("ratestream_aggregator_published_total", len(totals))
-        return [
-            await self._sender.send(self._names.state, partition.number, values.items()),
-            await self._sender.send(self._names.totals, partition.number, totals),
-        ]
+        sent = await self._sender.send(self._names.totals, partition.number, totals)
+        return _Batch(partition, position, values, sent)
+
+    async def _keep(self, batch: "_Batch") -> Writing:
+        """Once totals are acknowledged: no frame is left to have a repaired customer published again."""
+        self._table.keep(batch.partition.number, batch.values)
+        self.passed("after_table_put")
+        return await self._sender.send(self._names.state, batch.partition.number, batch.values.items())
 
     def _tell(self) -> None:
         metrics, progress = self._monitoring.metrics, self._monitoring.progress
@@ -349,6 +374,10 @@ class Aggregator:
         Raises:
             StateError: it belongs to another usage.deltas.
         """
+        # A restore that a rebalance overtook may have told of other partitions, or read the table too early.
+        self._generation += 1
+        self._held.forget()
+        self._released.forget()
         for number in sorted(numbers):
             value = self._table.local(number, partition_key(number))
             head = None if value is None else CODEC.decode("LivePartition", value)

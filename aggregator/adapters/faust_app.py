@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from faust import SASLCredentials, SSLCredentials, Stream
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
@@ -19,6 +19,9 @@ from aggregator.core.released import Released
 from runtime.settings import KafkaSettings
 from schemas import topics
 from schemas.topics import topic as declared
+
+if TYPE_CHECKING:
+    from faust.tables.manager import TableManager
 
 TABLE = "live"
 _FETCH_WAIT_MS = 50
@@ -160,6 +163,8 @@ def connect(app: CommittedApp, table: LiveTable, failed: Failed) -> None:
         app.owner.assigning()
 
     async def recovered() -> None:
+        if cast("TableManager", app.tables).recovery.signal_recovery_start.is_set():
+            return  # a rebalance cut it short: Faust calls this all the same, and begins anew
         try:
             app.owner.restored([tp.partition for tp in app.consumer.assignment() if tp.topic == app.source])
             await app.owner.follow()
