@@ -1,6 +1,7 @@
 """The guard's tables as it writes them: once an id, fenced, and the newest state published last."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -101,6 +102,20 @@ def test_older_totals_leave_a_newer_state_alone(dsn: str, store: AlertStore, jud
     older = effects(judge, totals(4, 85))
     store.write(Effects(states=older.states))
     assert rows(dsn, "select state, as_of_seq from guard.states") == [("hard", 5)]
+
+
+def test_the_guard_makes_no_budgets_and_no_money(dsn: str) -> None:
+    forbidden = (
+        "insert into guard.budget_versions values (9, now(), 'guard', '', '{}', '')",
+        "update guard.alerts set body = '{}'",
+        "delete from guard.attempts",
+        "update ledger.customers set contiguous_seq = 0",
+        "update totals.customers set entries = '[]'",
+    )
+    with closing(GuardSession(dsn, "ratestream_guard", "test")) as session:
+        for statement in forbidden:
+            with pytest.raises(NotMigratedError, match="permission denied"), session.transaction() as made:
+                made.execute(statement.encode())
 
 
 def test_who_was_put_out_writes_nothing(dsn: str, store: AlertStore, judge: Judge) -> None:
