@@ -14,6 +14,7 @@ from budget_guard.core.operations import Episodes, Trouble, operations_body
 from budget_guard.settings import OperationsSettings
 from pricing.budgets import BudgetBook
 from runtime.clock import Clock
+from runtime.kafka.errors import KafkaUnavailableError
 from runtime.metrics import Metrics
 from runtime.progress import LagUnknownError
 
@@ -77,11 +78,14 @@ class PipelineWatch:
             self._episodes = Episodes(self._settings.for_s)
             self._rejected_ends = None
             return self._settings.look_s
-        troubles = {trouble.what: trouble for trouble in self._troubles()}
+        found, unknown = self._lag_troubles()
+        found += self._reject_troubles()
+        troubles = {trouble.what: trouble for trouble in found}
         with self._session.transaction() as connection:
             rows = connection.execute("select what from guard.episodes where closed_at is null").fetchall()
         still_open = frozenset(str(row[0]) for row in rows)
-        opened, closed = self._episodes.look(troubles, still_open, self._clock.monotonic_s())
+        # What cannot be measured is not over.
+        opened, closed = self._episodes.look(troubles, still_open - unknown, self._clock.monotonic_s())
         for trouble in opened:
             self._open(trouble)
         if closed:
@@ -98,28 +102,47 @@ class PipelineWatch:
         """Let the connection go."""
         self._session.close()
 
-    def _troubles(self) -> list[Trouble]:
-        settings, found = self._settings, []
-        try:
-            waiting = self._lags.rater()
-            if waiting > settings.rater_lag_records:
-                text = f"{waiting} events and corrections wait to be rated"
-                found.append(_lag("rater_lag", text, waiting, settings.rater_lag_records))
-            waiting = self._ledger_lag()
-            if waiting > settings.ledger_lag_records:
-                text = f"{waiting} rated records wait to be in the ledger"
-                found.append(_lag("ledger_lag", text, waiting, settings.ledger_lag_records))
-            waiting = self._lags.totals()
-            if waiting > settings.totals_lag_records:
-                text = f"{waiting} running totals wait to be held against budgets"
-                found.append(_lag("totals_lag", text, waiting, settings.totals_lag_records))
-        except LagUnknownError as error:
-            _LOG.warning("lag is unknown: %s", error)
-        rejected = self._rejected_lately()
-        if rejected > settings.rejects:
-            text = f"{rejected} records were rejected within {settings.rejects_s} s"
-            found.append(Trouble("rejects", text, "ratestream rejected list", rejected, settings.rejects))
-        return found
+    def _lag_troubles(self) -> tuple[list[Trouble], frozenset[str]]:
+        """What waits too long, and the names of what nobody could measure."""
+        settings = self._settings
+        lags: tuple[tuple[str, Callable[[], int], int, str], ...] = (
+            (
+                "rater_lag",
+                self._lags.rater,
+                settings.rater_lag_records,
+                "events and corrections wait to be rated",
+            ),
+            (
+                "ledger_lag",
+                self._ledger_lag,
+                settings.ledger_lag_records,
+                "rated records wait to be in the ledger",
+            ),
+            (
+                "totals_lag",
+                self._lags.totals,
+                settings.totals_lag_records,
+                "running totals wait to be held against budgets",
+            ),
+        )
+        found, unknown = [], set()
+        for what, measured, limit, words in lags:
+            try:
+                waiting = measured()
+            except (LagUnknownError, KafkaUnavailableError) as error:
+                _LOG.warning("%s is unknown: %s", what, error)
+                unknown.add(what)
+                continue
+            if waiting > limit:
+                found.append(Trouble(what, f"{waiting} {words}", "ratestream verify", waiting, limit))
+        return found, frozenset(unknown)
+
+    def _reject_troubles(self) -> list[Trouble]:
+        settings, rejected = self._settings, self._rejected_lately()
+        if rejected <= settings.rejects:
+            return []
+        text = f"{rejected} records were rejected within {settings.rejects_s} s"
+        return [Trouble("rejects", text, "ratestream rejected list", rejected, settings.rejects)]
 
     def _ledger_lag(self) -> int:
         ends = self._lags.rated_ends()
@@ -164,7 +187,3 @@ class PipelineWatch:
             _LOG.warning("operators are told: %s", trouble.text)
             self._metrics.add("ratestream_guard_alerts_total", kind="operations", severity=body["severity"])
             self._wake()
-
-
-def _lag(what: str, text: str, measured: int, limit: int) -> Trouble:
-    return Trouble(what, text, "ratestream verify", measured, limit)
