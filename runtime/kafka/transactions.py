@@ -138,8 +138,7 @@ class TransactionalProducer:
     def commit(self) -> None:
         """Commit. When this returns, everything of the transaction is durable.
 
-        It is visible to readers of committed records as soon as the coordinator has written its markers, which
-        may be a moment later.
+        Readers of committed records see it once the coordinator has written its markers, a moment later.
         """
         self._end("commit_transaction", self._producer.commit_transaction)
 
