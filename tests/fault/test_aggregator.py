@@ -2,16 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from rocksdict import Options, Rdict
 
+from aggregator.adapters.live_codec import CUSTOMER_KEY
 from cli.topics import specs
 from pricing.money import ATTO
 from runtime.kafka import admin as topic_admin
 from runtime.kafka.offsets import list_offsets
 from runtime.settings import TopicsSettings
 from schemas import topics
+from schemas.codec import CODEC
 from tests.fault.ledger_checks import wait_rows
 from tests.fix_aggregator import AggregatorRun
 from tests.fix_rater import KILLED, PARTITIONS, Pipeline, RaterProcess, usage_event, wait_for
@@ -166,6 +170,40 @@ def test_what_it_keeps_is_deleted(aggregators: AggregatorRun, traffic: Traffic, 
     traffic.emit(60)
     aggregators.start()
     traffic.check_all()
+
+
+def test_a_state_is_whole_only_when_its_totals_are_out(aggregators: AggregatorRun, traffic: Traffic) -> None:
+    """Behind a repair there is no frame that would be read again: only the state tells what is to be done."""
+    process = aggregators.start()
+    traffic.emit(60)
+    traffic.check()
+    aggregators.wait_applied(markers=1)
+    process.kill9()
+    traffic.emit(60)
+    wait_rows(aggregators.pipeline, traffic.sent.total())
+    aggregators.delete_state()
+    recreate(aggregators.pipeline, topics.AGGREGATOR_STATE)
+    skip_to_end(aggregators)
+    # The first write of each partition marks who is behind the ledger, the next have repairs.
+    assert aggregators.start(failpoints="after_table_put:6:kill").wait_dead() == KILLED
+    published = aggregators.totals()
+    whole = {
+        state["customer_id"]: state["seq"] for state in local_states(aggregators) if not state["since_seq"]
+    }
+    assert whole
+    assert {name: published[name]["as_of_seq"] for name in whole} == whole
+    aggregators.start()
+    traffic.check()
+
+
+def local_states(run: AggregatorRun) -> Iterator[dict[str, Any]]:
+    """Every LiveCustomer in the local tables; no aggregator runs."""
+    for path in (run.pipeline.directory / "aggregator").rglob("*.db"):
+        database = Rdict(str(path), options=Options(raw_mode=True))
+        for key, value in database.items():
+            if isinstance(key, bytes) and key.startswith(CUSTOMER_KEY):
+                yield CODEC.decode("LiveCustomer", value)
+        database.close()
 
 
 def test_frames_that_are_missing_come_from_the_ledger(aggregators: AggregatorRun, traffic: Traffic) -> None:
