@@ -1,5 +1,7 @@
 """Lines that the totals depend on: each scenario holds, and does not where its line is gone."""
 
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+
 from schemas import topics
 from tests.fault.test_aggregator import forgotten, recreate
 from tests.fix_aggregator import AggregatorRun, frame, frame_row, parts
@@ -132,3 +134,57 @@ def test_half_a_frame_is_read_again(aggregators: AggregatorRun) -> None:
 def test_a_part_that_counts_for_itself_loses_the_frame(aggregators: AggregatorRun) -> None:
     half_a_frame(aggregators, "part_release")
     assert lifetime(aggregators) == (1, "0.003", 1)
+
+
+def changelog_takes(run: AggregatorRun, bytes_max: int) -> None:
+    """Have the broker take records of the changelog up to this size only, and wait until it is so."""
+    name = run.pipeline.prefix + topics.AGGREGATOR_STATE
+    entry = ConfigEntry("max.message.bytes", str(bytes_max), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[entry])
+    (done,) = run.pipeline.kafka.admin().incremental_alter_configs([resource]).values()
+    done.result(30)
+    producer = run.pipeline.kafka.producer(linger_ms=0)
+    outcomes: list[object] = []
+
+    def tried() -> bool:
+        # A key without a value means nothing to whoever restores.
+        producer.produce(name, None, b"try", on_delivery=lambda error, _: outcomes.append(error))
+        assert producer.flush(30) == 0
+        return (outcomes[-1] is None) is (bytes_max > 1)
+
+    wait_for(tried, "the broker knows the limit")
+
+
+def refused_by_the_changelog(run: AggregatorRun, mutant: str | None) -> None:
+    """The broker takes frame 2's totals and refuses its changelog records. Then the directory is lost."""
+    partition = run.partition(A)
+    process = run.start(mutant=mutant)
+    run.emit(frame(1, partition, {A: (1, 1, [frame_row()])}))
+    run.wait_seq({A: 1})
+    run.wait_applied()
+    changelog_takes(run, 1)
+    run.emit(frame(2, partition, {A: (2, 2, [frame_row()])}))
+    if mutant is None:
+        assert process.wait_dead() == STOPPED_LOUDLY
+        assert run.committed()[partition] == 1, "behind frame 1"
+        run.pipeline.tolerated.add(STOPPED_LOUDLY)
+    else:
+        run.wait_seq({A: 2})
+        run.wait_applied()
+        process.kill9()
+    run.delete_state()
+    changelog_takes(run, 1 << 20)
+    run.start(mutant=mutant)
+    run.emit(frame(3, partition, {A: (3, 3, [frame_row()])}))
+    run.wait_applied()
+
+
+def test_offsets_wait_for_the_changelog(aggregators: AggregatorRun) -> None:
+    refused_by_the_changelog(aggregators, None)
+    aggregators.wait_seq({A: 3})
+    assert lifetime(aggregators) == (3, "0.009", 3)
+
+
+def test_offsets_that_do_not_wait_lose_the_frame(aggregators: AggregatorRun) -> None:
+    refused_by_the_changelog(aggregators, "ungated")
+    assert lifetime(aggregators) == (2, "0.006", 2)  # of before the crash: now there is a gap, and no ledger
