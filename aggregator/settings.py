@@ -20,7 +20,6 @@ class AggregatorSettings(Section):
     )
     commit_ms: int = Field(default=500, ge=10, le=60_000)
     session_timeout_ms: int = Field(default=10_000, ge=1_000)
-    stuck_s: int = Field(default=60, ge=1, description="a restore without progress ends the process")
     cache_customers: int = Field(default=20_000, ge=1, description="decoded states kept in memory")
     cache_mib: int = Field(default=16, ge=1, description="RocksDB's block cache, for all partitions together")
     repair_ms: int = Field(default=500, ge=10, description="how often the ledger is asked for repairs")
