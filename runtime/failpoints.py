@@ -15,6 +15,7 @@ so that a test can prove that it hit what it says.
 
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -119,7 +120,8 @@ def _act(order: _Order) -> None:
     if order.action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif order.action == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # To this very thread: sent to the process, another may take it, and this one runs on for a while.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     elif order.action == "raise":
         raise FailpointError(order.name)
     elif order.action == "abort":
