@@ -6,12 +6,15 @@ from collections.abc import Iterator
 import pytest
 
 from aggregator.service import FAILPOINTS as AGGREGATOR_FAILPOINTS
+from budget_guard.adapters.delivery import FAILPOINTS as DELIVERY_FAILPOINTS
 from budget_guard.service import FAILPOINTS as GUARD_FAILPOINTS
 from ledger.service import FAILPOINTS as LEDGER_FAILPOINTS
 from rater.service import FAILPOINTS as RATER_FAILPOINTS
 from tests.fix_rater import Pipeline
 
-FAILPOINTS = RATER_FAILPOINTS | LEDGER_FAILPOINTS | AGGREGATOR_FAILPOINTS | GUARD_FAILPOINTS
+FAILPOINTS = (
+    RATER_FAILPOINTS | LEDGER_FAILPOINTS | AGGREGATOR_FAILPOINTS | GUARD_FAILPOINTS | DELIVERY_FAILPOINTS
+)
 _SEEN: Counter[tuple[str, str]] = Counter()
 _HERE = "tests/fault/"
 
