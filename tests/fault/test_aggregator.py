@@ -206,6 +206,7 @@ def local_states(run: AggregatorRun) -> Iterator[dict[str, Any]]:
         database.close()
 
 
+@pytest.mark.slow
 def test_frames_that_are_missing_come_from_the_ledger(aggregators: AggregatorRun, traffic: Traffic) -> None:
     process = aggregators.start()
     traffic.emit(60)
