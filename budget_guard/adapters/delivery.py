@@ -27,6 +27,7 @@ FAILPOINTS: Final = frozenset({"before_post", "after_post_before_mark"})
 
 _HELD_S: Final = 30  # above the longest attempt: a process that holds a message for longer has stopped
 _AGAIN_S: Final = 1.0
+_COUNTED_S: Final = 1.0  # counting what waits reads all of it
 _SWEEP_S: Final = 30.0
 _LOG = logging.getLogger(__name__)
 
@@ -79,9 +80,10 @@ class Lane:
         self._failpoints = failpoints
         self._counts = counts
         self._jitter = jitter
+        self._count_at_s = 0.0
 
     def step(self) -> int:
-        """Decide what is new and make at most one attempt.
+        """Make one attempt, or decide what is new: that first only where it may be worse than what is due.
 
         Returns:
             For how many microseconds there is nothing to do, new alerts aside; 0: go on at once.
@@ -92,28 +94,36 @@ class Lane:
         name = self.channel.name
         now_us = self._clock.now_us()
         with self._session.transaction() as connection:
+            self._tell_pending(connection)
             load = store.load_of(connection, name)
-            decide = load.undecided > 0 or (load.group_due_us is not None and load.group_due_us <= now_us)
-            if decide:
+            decide = load.group_due_us is not None and load.group_due_us <= now_us
+            done = None if decide else self._attempt(connection, load.undecided)
+            if done is None and (decide or load.undecided is not None):
+                decide = True
                 store.decide(connection, self.channel, now_us)
-                done = None
-            else:
-                done = self._attempt(connection)
-        self._counts.set("ratestream_delivery_pending_alerts", load.open, channel=name)
+            idle = done is None and not decide
+            next_us = store.next_due_us(connection, name, now_us) if idle else None
         if done is not None:
             self._count(done)
-        if decide or done is not None:
+        if not idle:
             return 0
         # What is due and was passed over is held by somebody else.
-        waits = [us - now_us for us in (load.group_due_us, load.next_due_us) if us is not None]
-        return min([self._poll_us, *(wait for wait in waits if wait > 0)])
+        waits = [us - now_us for us in (load.group_due_us, next_us) if us is not None]
+        return min([self._poll_us, *waits])
 
     def close(self) -> None:
         """Drop the connection: an open transaction is undone."""
         self._session.close()
 
-    def _attempt(self, connection: Connection) -> _Done | None:
-        due = store.take(connection, self.channel.name, self._clock.now_us())
+    def _tell_pending(self, connection: Connection) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._count_at_s:
+            self._count_at_s = now_s + _COUNTED_S
+            waiting = store.open_count(connection, self.channel.name)
+            self._counts.set("ratestream_delivery_pending_alerts", waiting, channel=self.channel.name)
+
+    def _attempt(self, connection: Connection, than: int | None) -> _Done | None:
+        due = store.take(connection, self.channel.name, self._clock.now_us(), than)
         if due is None:
             return None
         self._failpoints.hit("before_post")

@@ -5,7 +5,8 @@ its way (either, with the message that carries it: of its own id, or a group's),
 `skipped` by a channel that takes only worse. Rows of one message change together; that with the smallest
 alert id is its lock.
 
-Every function works in the caller's transaction.
+Every function works in the caller's transaction. What a message costs does not depend on how many wait: each
+query on its way reads from where an index begins, and has a limit.
 """
 
 import logging
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from psycopg import Cursor
 from psycopg.rows import dict_row
 
 from budget_guard.adapters.channels.channel import Channel
@@ -25,7 +27,7 @@ from runtime.postgres import Connection
 PLANNED_MAX: Final = 1_000  # alerts that are decided about at once: also the largest group
 
 _PLAN_LOCK: Final = 0x7261_7467  # "ratg": the first half of an advisory lock, the channel being the second
-_CANDIDATES: Final = 16
+_CANDIDATES: Final = 4
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOG = logging.getLogger(__name__)
 
@@ -45,12 +47,10 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a channel has before it."""
+    """What a channel has before it: the rank of the worst undecided alert, and when a group is full."""
 
-    undecided: int
-    open: int
+    undecided: int | None
     group_due_us: int | None
-    next_due_us: int | None
 
 
 def at_of(us: int) -> datetime:
@@ -63,37 +63,101 @@ def us_of(at: Any) -> int | None:
     return None if at is None else (at - _EPOCH) // timedelta(microseconds=1)
 
 
+_LOAD: Final = """
+select (select severity_rank from guard.deliveries
+        where channel = %(channel)s and status = 'pending' and message_id is null
+        order by severity_rank desc limit 1),
+       (select next_attempt_at from guard.deliveries
+        where channel = %(channel)s and status = 'grouped' and message_id is null
+        order by next_attempt_at limit 1)
+"""
+# Where a message stands in the line: one never tried before one that failed, then the worst.
+_PLACES: Final = """
+(values (1, false, 2), (2, false, 1), (3, false, 0), (4, true, 2), (5, true, 1), (6, true, 0))
+    as place(number, failed, severity_rank)
+"""
+_ON_THEIR_WAY: Final = """
+guard.deliveries where channel = %(channel)s and status in ('pending', 'grouped') and message_id is not null
+    and (attempts > 0) = place.failed and severity_rank = place.severity_rank
+"""
+_DUE: Final = f"""
+select d.message_id from {_PLACES} cross join lateral
+    (select next_attempt_at, message_id from {_ON_THEIR_WAY} and next_attempt_at <= %(now)s
+     and message_id <> all(%(held)s) order by next_attempt_at, message_id limit {_CANDIDATES}) as d
+where %(than)s::int is null or not place.failed and place.severity_rank >= %(than)s
+order by place.number, d.next_attempt_at, d.message_id limit {_CANDIDATES}
+"""  # noqa: S608 - constants
+_NEXT_DUE: Final = f"""
+select min(d.next_attempt_at) from {_PLACES} cross join lateral
+    (select next_attempt_at from {_ON_THEIR_WAY} and next_attempt_at > %(now)s
+     order by next_attempt_at limit 1) as d
+"""  # noqa: S608 - constants
+# Rows of a message change together: that with the smallest alert id is locked for all of them.
+_HOLD: Final = """
+select m.body, d.attempts, d.first_attempt_at from guard.deliveries d
+    join guard.messages m using (message_id, channel)
+where d.channel = %(channel)s and d.message_id = %(message)s and d.status in ('pending', 'grouped')
+    and d.next_attempt_at <= %(now)s and d.alert_id = (
+        select min(alert_id) from guard.deliveries
+        where channel = %(channel)s and message_id = %(message)s and status in ('pending', 'grouped'))
+for update of d skip locked
+"""
+_UNDECIDED: Final = f"""
+select a.alert_id, a.severity, a.raised_at from guard.alerts a join (
+    select alert_id from guard.deliveries
+    where channel = %(channel)s and status = 'pending' and message_id is null
+    order by severity_rank desc, next_attempt_at, alert_id limit {PLANNED_MAX}) as d using (alert_id)
+"""  # noqa: S608 - a constant
+_SENT: Final = """
+select r.severity_rank, (select count(*) from (
+    select from guard.deliveries d
+    where d.channel = %(channel)s and d.message_id = d.alert_id and d.severity_rank = r.severity_rank
+        and d.first_attempt_at > %(since)s and d.status <> 'dead' limit %(first)s) as alone)
+from generate_series(0, 2) as r(severity_rank)
+"""
+
+
+def _planned(connection: Connection, query: str, values: dict[str, object]) -> Cursor[tuple[object, ...]]:
+    """Planned anew each time: a plan from when the table was all but empty would read all of a storm."""
+    return connection.execute(query.encode(), values, prepare=False)
+
+
 def load_of(connection: Connection, channel: str) -> Load:
-    """What waits, and when the next of it is due."""
+    """What there is to decide."""
+    row = _planned(connection, _LOAD, {"channel": channel}).fetchone()
+    undecided, group_at = row or (None, None)
+    return Load(None if undecided is None else int(str(undecided)), us_of(group_at))
+
+
+def open_count(connection: Connection, channel: str) -> int:
+    """How many alerts wait. Reads them all: not for every message."""
     row = connection.execute(
-        "select count(*) filter (where status = 'pending' and message_id is null), count(*),"
-        " min(next_attempt_at) filter (where status = 'grouped' and message_id is null),"
-        " min(next_attempt_at) filter (where message_id is not null)"
-        " from guard.deliveries where channel = %s and status in ('pending', 'grouped')",
+        "select count(*) from guard.deliveries where channel = %s and status in ('pending', 'grouped')",
         (channel,),
     ).fetchone()
-    undecided, waiting, group_at, next_at = row or (0, 0, None, None)
-    return Load(int(str(undecided)), int(str(waiting)), us_of(group_at), us_of(next_at))
+    return int(str(row[0])) if row else 0
+
+
+def next_due_us(connection: Connection, channel: str, now_us: int) -> int | None:
+    """When the next message is due that is not due yet."""
+    row = _planned(connection, _NEXT_DUE, {"channel": channel, "now": at_of(now_us)}).fetchone()
+    return us_of(row[0]) if row else None
 
 
 def decide(connection: Connection, channel: Channel, now_us: int) -> None:
-    """Decide what is undecided: which alerts go alone, and which are collected; close a group that is due.
+    """Decide what is undecided, the worst first and at most `PLANNED_MAX`: which alerts go alone, and which
+    are collected; close a group that is due.
 
     Of several processes one decides at a time for a channel.
     """
     connection.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (_PLAN_LOCK, channel.name))
-    connection.execute(
-        "update guard.deliveries d set status = 'skipped' from guard.alerts a where a.alert_id = d.alert_id"
-        " and d.channel = %s and d.status = 'pending' and d.message_id is null and a.severity = any(%s)",
-        (channel.name, list(SEVERITIES[: rank(channel.severity)])),
-    )
-    rows = connection.execute(
-        "select d.alert_id, a.severity, a.raised_at"
-        " from guard.deliveries d join guard.alerts a using (alert_id)"
-        " where d.channel = %s and d.status = 'pending' and d.message_id is null"
-        " order by a.raised_at, d.alert_id limit %s",
-        (channel.name, PLANNED_MAX),
-    ).fetchall()
+    if rank(channel.severity) > 0:
+        connection.execute(
+            "update guard.deliveries set status = 'skipped' where channel = %s and status = 'pending'"
+            " and message_id is null and severity_rank < %s",
+            (channel.name, rank(channel.severity)),
+        )
+    rows = _planned(connection, _UNDECIDED, {"channel": channel.name}).fetchall()
     waiting = [Waiting(str(alert), str(severity), us_of(at) or 0) for alert, severity, at in rows]
     if waiting:
         alone, together = plan(waiting, _sent(connection, channel, now_us), channel.grouping)
@@ -107,16 +171,11 @@ def decide(connection: Connection, channel: Channel, now_us: int) -> None:
 
 
 def _sent(connection: Connection, channel: Channel, now_us: int) -> dict[str, int]:
-    """How many alerts of each severity went alone within the window."""
+    """How many alerts of each severity went alone within the window, counted as far as it matters."""
     since = at_of(now_us - channel.grouping.window_s * SECOND_US)
-    rows = connection.execute(
-        "select a.severity, count(*) from guard.deliveries d join guard.alerts a using (alert_id)"
-        " where d.channel = %s and d.message_id = d.alert_id and d.first_attempt_at > %s"
-        # Implied by the line above, and what the indexes know.
-        " and (d.delivered_at > %s or d.status in ('pending', 'grouped')) group by a.severity",
-        (channel.name, since, since),
-    ).fetchall()
-    return {str(severity): int(str(count)) for severity, count in rows}
+    wanted = {"channel": channel.name, "since": since, "first": channel.grouping.first}
+    rows = _planned(connection, _SENT, wanted).fetchall()
+    return {SEVERITIES[int(str(place))]: int(str(count)) for place, count in rows}
 
 
 def _collect(connection: Connection, channel: Channel, alert_ids: Sequence[str], now_us: int) -> None:
@@ -213,31 +272,30 @@ def _alerts(connection: Connection, alert_ids: Sequence[str]) -> tuple[Alert, ..
         return tuple(row["alert"] for row in cursor)
 
 
-def take(connection: Connection, channel: str, now_us: int) -> Due | None:
+def take(connection: Connection, channel: str, now_us: int, than: int | None = None) -> Due | None:
     """The message to try now: one never tried before one that failed, then the worst, then the oldest.
 
     Its row stays locked until the transaction ends, so that nobody else tries it meanwhile; those that others
     hold are passed over.
+
+    Args:
+        connection: as above.
+        channel: its name.
+        now_us: the instant.
+        than: only what was never tried and is of at least this rank.
     """
-    candidates = connection.execute(
-        "select d.message_id, min(d.alert_id) from guard.deliveries d join guard.alerts a using (alert_id)"
-        " where d.channel = %s and d.status in ('pending', 'grouped') and d.message_id is not null"
-        " and d.next_attempt_at <= %s group by d.message_id order by min(d.attempts) > 0,"
-        " min(array_position(array['critical', 'warning', 'info'], a.severity)), min(d.next_attempt_at), 1"
-        " limit %s",
-        (channel, at_of(now_us), _CANDIDATES),
-    ).fetchall()
-    for message_id, alert_id in candidates:
-        row = connection.execute(
-            "select m.body, d.attempts, d.first_attempt_at from guard.deliveries d"
-            " join guard.messages m using (message_id, channel) where d.channel = %s and d.alert_id = %s"
-            " and d.message_id = %s and d.status in ('pending', 'grouped') and d.next_attempt_at <= %s"
-            " for update of d skip locked",
-            (channel, alert_id, message_id, at_of(now_us)),
-        ).fetchone()
-        if row is not None:
-            body, attempts, first_at = row
-            return Due(str(message_id), str(body), int(str(attempts)), us_of(first_at) or now_us)
+    at = at_of(now_us)
+    held: list[str] = []
+    wanted = {"channel": channel, "now": at, "than": than}
+    while candidates := _planned(connection, _DUE, {**wanted, "held": held}).fetchall():
+        for message_id in dict.fromkeys(str(message_id) for (message_id,) in candidates):
+            row = _planned(
+                connection, _HOLD, {"channel": channel, "message": message_id, "now": at}
+            ).fetchone()
+            if row is not None:
+                body, attempts, first_at = row
+                return Due(message_id, str(body), int(str(attempts)), us_of(first_at) or now_us)
+            held.append(message_id)
     return None
 
 
@@ -262,6 +320,7 @@ def delivered(connection: Connection, channel: str, due: Due, now_us: int) -> li
         " and d.message_id = %s and d.status in ('pending', 'grouped')"
         " returning (a.body ->> 'source_append_us')::bigint",
         (at_of(now_us), channel, due.message_id),
+        prepare=False,  # as in _planned
     ).fetchall()
     return [int(str(append_us)) for (append_us,) in rows if append_us]
 
@@ -274,6 +333,7 @@ def failed(connection: Connection, channel: str, due: Due, error: str, next_us: 
         " next_attempt_at = coalesce(%s, next_attempt_at)"
         " where channel = %s and message_id = %s and status in ('pending', 'grouped')",
         (error, *[None if next_us is None else at_of(next_us)] * 2, channel, due.message_id),
+        prepare=False,
     )
 
 
