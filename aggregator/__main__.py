@@ -46,6 +46,7 @@ from schemas.topics import consumer_limits
 
 _LOG = logging.getLogger(__name__)
 _STOP_S = 15.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOOK_S = 0.2
 _FOLLOW_S = 1.0
 _OBJECTS_A_COLLECTION = 200_000
@@ -75,10 +76,8 @@ class _Parts:
 
 
 async def _run(loader: SettingsLoader, stack: ExitStack) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _leave)
     kafka = loader.section("kafka", KafkaSettings)
     parts = assemble(loader, kafka, stack)
     check_stream_iterator()
@@ -88,6 +87,9 @@ async def _run(loader: SettingsLoader, stack: ExitStack) -> None:
     gc.set_threshold(_OBJECTS_A_COLLECTION, 20, 50)
     parts.service.assigning()
     await parts.app.start()
+    stopping = asyncio.Event()
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     tasks = [
         asyncio.create_task(_or_end(work))
         for work in (
@@ -107,6 +109,13 @@ async def _run(loader: SettingsLoader, stack: ExitStack) -> None:
         _LOG.warning("Faust does not stop; everything acknowledged is committed")
         os._exit(0)
     tasks[0].cancel()
+
+
+def _leave(*_signal: object) -> None:
+    """Told to stop before anything was written: there is nothing to finish, and waiting for a rate book, a
+    broker or a restore may take minutes.
+    """
+    os._exit(0)
 
 
 async def _or_end(work: Coroutine[Any, Any, None]) -> None:

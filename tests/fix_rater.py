@@ -1,6 +1,7 @@
 """A pipeline of a test's own: topics, a rate book, events, and raters as real processes."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,15 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from confluent_kafka import ConsumerGroupState, Message
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
+from cli.stack.local import LocalStack
 from pricing.cards import Assignment, BookContent, CardVersion, Cell, Contract, PriceCard, Rate, RateCard
 from rate_book.store import apply
 from runtime.kafka.offsets import Isolation, list_offsets
 from runtime.kafka.reading import PartitionReader
 from runtime.postgres import connect, migrate
-from runtime.settings import KafkaSettings
+from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
 from schemas import topics
 from schemas.codec import CODEC
 from tests.fix_kafka import KafkaFixture
@@ -364,6 +369,21 @@ def pipeline(kafka: KafkaFixture, postgres: PostgresFixture, tmp_path: Path) -> 
     made = make_pipeline(kafka, postgres.dsn, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def own_pipeline(own_stack: LocalStack, tmp_path: Path) -> Iterator[Pipeline]:
+    """The same on a stack whose services may be killed."""
+    loader = SettingsLoader(own_stack.project_dir, {})
+    server = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
+    database = f"t_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+    kafka = KafkaFixture(loader.section("kafka", KafkaSettings))
+    made = make_pipeline(kafka, make_conninfo(server, dbname=database), tmp_path)
+    yield made
+    made.close()
+    kafka.close()
 
 
 def make_pipeline(kafka: KafkaFixture, dsn: str, directory: Path) -> Pipeline:

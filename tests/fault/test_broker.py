@@ -1,47 +1,32 @@
 """The broker killed, and a broker that hangs: on a stack of the tests' own."""
 
 import os
-import secrets
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from cli.stack.local import LocalStack
 from runtime.kafka.errors import KafkaUnavailableError
-from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
 from tests.fault.checks import check_everything
 from tests.fault.load import Load
 from tests.fault.supervisor import Supervisor
-from tests.fix_kafka import KafkaFixture
-from tests.fix_rater import Pipeline, RaterProcess, make_pipeline, wait_for
+from tests.fix_rater import Pipeline, RaterProcess, wait_for
 
 
 @pytest.fixture
-def own_pipeline(own_stack: LocalStack, tmp_path: Path) -> Iterator[Pipeline]:
-    """A pipeline on a stack that may be killed."""
-    loader = SettingsLoader(own_stack.project_dir, {})
-    server = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
-    database = f"t_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-    kafka = KafkaFixture(loader.section("kafka", KafkaSettings))
-    made = make_pipeline(kafka, make_conninfo(server, dbname=database), tmp_path)
-    made.environment |= {
+def own_pipeline(own_pipeline: Pipeline) -> Iterator[Pipeline]:
+    """Sessions are short, and a rater that hangs says where."""
+    own_pipeline.environment |= {
         "RATESTREAM_RATER__SESSION_TIMEOUT_MS": "3000",
-        # Longer than the broker takes to come back: see _kill_between_ends.
+        # Longer than the broker takes to come back: see kill_between_ends.
         "RATESTREAM_RATER__TRANSACTION_TIMEOUT_MS": "30000",
         "RATESTREAM_RATER__BATCH_WAIT_MS": "50",
     }
-    yield made
+    yield own_pipeline
     # Where a rater hung, its stacks are what there is to go by: shown where the test failed.
-    print(made.stacks())
-    kafka.close()
+    print(own_pipeline.stacks())
 
 
 @pytest.mark.slow
@@ -53,7 +38,7 @@ def test_the_broker_is_killed_twice_under_load(own_stack: LocalStack, own_pipeli
         supervisor.rater.wait_owner()
     for _ in range(2):
         before = sum(_frames(own_pipeline).values())
-        _kill_between_ends(own_stack, [supervisor.rater for supervisor in supervisors])
+        kill_between_ends(own_stack, [supervisor.rater for supervisor in supervisors])
         load.wait_more(50)
         # A rater whose call hangs in its library gives up after its time-out and 10 s more.
         wait_for(lambda: sum(_frames(own_pipeline).values()) > before, "raters go on", 180)  # noqa: B023
@@ -91,7 +76,7 @@ def test_a_producer_whose_commit_was_slow_is_retired(own_stack: LocalStack, own_
     check_everything(own_pipeline, load)
 
 
-def _kill_between_ends(stack: LocalStack, raters: list[RaterProcess]) -> None:
+def kill_between_ends(stack: LocalStack, raters: Sequence[RaterProcess]) -> None:
     """SIGKILL the broker with transactions open but none about to end, and start it again.
 
     A broker that is the only one forgets the end of a transaction that it has to tell its partitions before

@@ -2,22 +2,14 @@
 delivered, and none is of a crossing that did not happen.
 """
 
-import secrets
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from budget_guard.service import FAILPOINTS
 from cli.stack.local import LocalStack
-from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
 from tests.fix_guard import GuardRun, budget, entry, running_totals
-from tests.fix_kafka import KafkaFixture
-from tests.fix_rater import KILLED, make_pipeline, wait_for
+from tests.fix_rater import KILLED, Pipeline, wait_for
 
 _CUSTOMERS = [f"customer-{number}" for number in range(30)]
 _LAST = 12
@@ -148,18 +140,9 @@ def test_guards_come_and_go(guard: GuardRun) -> None:
 
 
 @pytest.fixture
-def own_guard(own_stack: LocalStack, tmp_path: Path) -> Iterator[GuardRun]:
+def own_guard(own_pipeline: Pipeline) -> GuardRun:
     """On a stack whose PostgreSQL may be killed."""
-    loader = SettingsLoader(own_stack.project_dir, {})
-    server = loader.section("postgres", PostgresSettings).dsn.get_secret_value()
-    database = f"t_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
-    kafka = KafkaFixture(loader.section("kafka", KafkaSettings))
-    made = make_pipeline(kafka, make_conninfo(server, dbname=database), tmp_path)
-    yield GuardRun(made)
-    made.close()
-    kafka.close()
+    return GuardRun(own_pipeline)
 
 
 @pytest.mark.slow
