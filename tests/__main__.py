@@ -16,7 +16,8 @@ from cli.stack.local import LocalStack
 from tests.fix_stack import ROOT, settings_loader
 
 LANES: Mapping[str, Sequence[str]] = {
-    "the rest": ("tests/unit", "tests/property", "tests/contract", "tests/e2e", "tests/fault"),
+    "the rest": ("tests/unit", "tests/property", "tests/contract", "tests/e2e"),
+    "faults": ("tests/fault",),
 }
 _LAST_WORDS_S = 10.0
 _RESULT = re.compile(r"\d+ (passed|failed|errors?|deselected)\b.* in [\d.]+s")

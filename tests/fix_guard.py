@@ -160,6 +160,11 @@ class GuardRun:
         """budget.state of one scope, in order."""
         return self.all_states().get((customer, scope_key(scope)), [])
 
+    def state(self, customer: str) -> str | None:
+        """What stands for the customer as a whole; None while nothing is published."""
+        states = self.states(customer)
+        return states[-1]["state"] if states else None
+
     def all_states(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
         """budget.state by customer and scope, in order."""
         found: dict[tuple[str, str], list[dict[str, Any]]] = {}

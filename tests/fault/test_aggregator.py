@@ -82,12 +82,12 @@ def traffic(aggregators: AggregatorRun) -> Iterator[Traffic]:
 @pytest.mark.parametrize(
     "name",
     [
-        "after_read",
         "after_table_put",
-        "before_changelog_ack",
         "after_publish",
-        "before_commit",
-        "after_commit",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("after_read", "before_changelog_ack", "before_commit", "after_commit")
+        ),
     ],
 )
 def test_killed_twice_at_a_failpoint(aggregators: AggregatorRun, traffic: Traffic, name: str) -> None:
@@ -100,6 +100,7 @@ def test_killed_twice_at_a_failpoint(aggregators: AggregatorRun, traffic: Traffi
     traffic.check_all()
 
 
+@pytest.mark.slow
 def test_killed_while_it_restores(aggregators: AggregatorRun, traffic: Traffic) -> None:
     first = aggregators.start()
     traffic.emit(60)
@@ -124,6 +125,7 @@ def test_a_second_worker_joins_and_the_first_is_killed_in_the_revoke(
     traffic.check()
 
 
+@pytest.mark.slow
 def test_workers_come_and_go(aggregators: AggregatorRun, traffic: Traffic) -> None:
     aggregators.start()
     traffic.emit(60)
@@ -139,6 +141,7 @@ def test_workers_come_and_go(aggregators: AggregatorRun, traffic: Traffic) -> No
     traffic.check()
 
 
+@pytest.mark.slow
 def test_a_paused_worker_that_goes_on_changes_nothing(aggregators: AggregatorRun, traffic: Traffic) -> None:
     zombie = aggregators.start()
     traffic.emit(60)
@@ -154,7 +157,10 @@ def test_a_paused_worker_that_goes_on_changes_nothing(aggregators: AggregatorRun
     aggregators.pipeline.tolerated |= {3, 70}  # it may end itself, fenced
 
 
-@pytest.mark.parametrize("delete", ["directory", "changelog", "both", "offsets"])
+@pytest.mark.parametrize(
+    "delete",
+    ["both", *(pytest.param(it, marks=pytest.mark.slow) for it in ("directory", "changelog", "offsets"))],
+)
 def test_what_it_keeps_is_deleted(aggregators: AggregatorRun, traffic: Traffic, delete: str) -> None:
     process = aggregators.start()
     traffic.emit(60)

@@ -14,6 +14,7 @@ from tests.fix_rater import KILLED, Pipeline, wait_for
 _CUSTOMERS = [f"customer-{number}" for number in range(30)]
 _LAST = 12
 _PER_SEQ = 10  # the first crosses 80 at sequence 8 and 100 at 10
+_MORE = [pytest.param(name, marks=pytest.mark.slow) for name in sorted(FAILPOINTS - {"after_pg_commit"})]
 
 
 def spent(number: int, seq: int) -> int:
@@ -57,7 +58,7 @@ def check(guard: GuardRun) -> None:
     assert guard.ask("select count(*) from guard.firings") == [(len(ids),)]
 
 
-@pytest.mark.parametrize("name", sorted(FAILPOINTS))
+@pytest.mark.parametrize("name", ["after_pg_commit", *_MORE])
 def test_killed_twice_at_a_failpoint(guard: GuardRun, name: str) -> None:
     guard.apply(budget())
     for first, last in ((1, 9), (10, _LAST)):
@@ -69,7 +70,7 @@ def test_killed_twice_at_a_failpoint(guard: GuardRun, name: str) -> None:
     check(guard)
 
 
-@pytest.mark.parametrize("name", sorted(FAILPOINTS))
+@pytest.mark.parametrize("name", ["after_pg_commit", *_MORE])
 def test_a_guard_that_stood_still_does_no_harm(guard: GuardRun, name: str) -> None:
     guard.apply(budget())
     zombie = guard.start(failpoints=f"{name}:1:stop")
@@ -87,6 +88,7 @@ def test_a_guard_that_stood_still_does_no_harm(guard: GuardRun, name: str) -> No
     check(guard)
 
 
+@pytest.mark.slow
 def test_every_connection_to_postgresql_is_cut_again_and_again(guard: GuardRun) -> None:
     guard.apply(budget())
     process = guard.start()
@@ -119,6 +121,7 @@ def test_everything_comes_again_to_a_group_without_offsets(guard: GuardRun) -> N
     check(guard)
 
 
+@pytest.mark.slow
 def test_guards_come_and_go(guard: GuardRun) -> None:
     guard.apply(budget())
     early = -signal.SIGTERM  # before it listened for it

@@ -10,10 +10,11 @@ from tests.fix_aggregator import AggregatorRun, frame, frame_row
 from tests.fix_rater import Pipeline, wait_for
 
 STUCK = 70  # exit code: no progress for the limit
+_MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("after_dedupe", "mid_checkpoint")]
 _SHORT: dict[str, Any] = {"telemetry__stuck_s": 3, "telemetry__look_s": 0.2}
 
 
-@pytest.mark.parametrize("name", ["after_dedupe", "in_commit", "mid_checkpoint"])
+@pytest.mark.parametrize("name", ["in_commit", *_MORE])
 def test_a_rater_that_hangs_ends_itself(pipeline: Pipeline, name: str) -> None:
     pipeline.tolerated.add(STUCK)
     load = Load(pipeline, at_once=100, paced=False)
@@ -65,6 +66,7 @@ def test_a_guard_that_hangs_ends_itself(pipeline: Pipeline, aggregators: Aggrega
     assert f"{pipeline.prefix}usage.totals {partition} at 0 with a lag" in guard.log()
 
 
+@pytest.mark.slow
 def test_a_restore_longer_than_the_limit_is_no_stall(pipeline: Pipeline) -> None:
     """The restore sleeps for longer than the limit, within its own budget."""
     load = Load(pipeline, at_once=100, paced=False)
@@ -78,6 +80,7 @@ def test_a_restore_longer_than_the_limit_is_no_stall(pipeline: Pipeline) -> None
     assert load.events
 
 
+@pytest.mark.slow
 def test_a_ledger_waits_for_postgresql_longer_than_the_limit(pipeline: Pipeline) -> None:
     """Within `postgres_wait_s`: nothing answers at its address, and it ends by that budget, not as stuck."""
     load = Load(pipeline, at_once=20, paced=False)

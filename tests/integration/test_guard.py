@@ -87,7 +87,7 @@ def test_a_raised_budget_makes_the_state_ok(guard: GuardRun) -> None:
     wait_for(lambda: [state["state"] for state in guard.states("acme")] == ["hard"], "the state is hard")
     keep(guard, running_totals("acme", 1, entry("120")))
     guard.apply(budget(at=((800, "soft"), (1000, "hard")), limit=1000))
-    wait_for(lambda: guard.states("acme")[-1]["state"] == "ok", "the state is ok")
+    wait_for(lambda: guard.state("acme") == "ok", "the state is ok")
     assert len(guard.alerts()) == 2
 
 
@@ -97,7 +97,7 @@ def test_a_state_is_ok_when_its_window_ends_without_any_event(guard: GuardRun) -
     end_us = time.time_ns() // 1000 + 3_000_000
     guard.spend("acme", 1, "100", window="hour", start_us=end_us - 3_600_000_000, end_us=end_us)
     wait_for(lambda: bool(guard.states("acme")), "a state is published")
-    wait_for(lambda: guard.states("acme")[-1]["state"] == "ok", "the state is ok")
+    wait_for(lambda: guard.state("acme") == "ok", "the state is ok")
     hard, ok = guard.states("acme")[0], guard.states("acme")[-1]
     assert (hard["state"], hard["valid_until_us"]) == ("hard", end_us)
     assert ok["at_us"] >= end_us
@@ -114,7 +114,7 @@ def test_a_retraction_needs_a_correction_in_the_ledger(guard: GuardRun) -> None:
     reverse(guard, "acme", 6)
     (retraction,) = guard.wait_alerts(1, "retraction")
     assert (retraction["retracts"], retraction["amount"]) == (crossed["alert_id"], "70")
-    wait_for(lambda: guard.states("acme")[-1]["state"] == "ok", "the state is ok")
+    wait_for(lambda: guard.state("acme") == "ok", "the state is ok")
     guard.spend("acme", 7, "90")
     again = guard.wait_alerts(2)[-1]
     assert (again["episode"], again["alert_id"] == crossed["alert_id"]) == (2, False)

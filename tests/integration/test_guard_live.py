@@ -54,7 +54,7 @@ def test_an_alert_with_its_event_then_a_void_and_its_retraction(
     )
     (retraction,) = guard.wait_alerts(1, "retraction")
     assert (retraction["retracts"], retraction["amount"]) == (alert["alert_id"], "0.0315")
-    wait_for(lambda: guard.states("customer-1")[-1]["state"] == "ok", "the state is ok")
+    wait_for(lambda: guard.state("customer-1") == "ok", "the state is ok")
 
     pipeline.emit([usage_event(1, 8)])
     assert [one["episode"] for one in guard.wait_alerts(2)] == [1, 2]
