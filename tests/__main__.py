@@ -21,6 +21,9 @@ LANES: Mapping[str, Sequence[str]] = {
 }
 _LAST_WORDS_S = 10.0
 _RESULT = re.compile(r"\d+ (passed|failed|errors?|deselected)\b.* in [\d.]+s")
+_FAILED = re.compile(r"(\d+) (?:failed|error)")
+_TESTS_FAILED, _AGAIN_MAX = 1, 3
+_LAST_FAILED = ("--last-failed", "--last-failed-no-failures", "none")
 SPREAD, SPREAD_LANES = "tests/integration", 2
 """The folder that waits the most: its files are dealt out to lanes of their own."""
 
@@ -38,9 +41,15 @@ def main(arguments: Sequence[str]) -> int:
         lanes = [_Lane(name, paths, arguments) for name, paths in [*LANES.items(), *_spread().items()]]
         codes = [lane.wait() for lane in lanes]
         for number, lane in enumerate(lanes):
-            if lane.died:
+            if codes[number] == _TESTS_FAILED and lane.failed <= _AGAIN_MAX:
+                # Tests with time-outs beside three lanes of others: what fails alone as well has failed.
+                print(f"lane {lane.name}: {lane.failed} failed, once more by themselves", flush=True)
+                lanes[number] = again = _Lane(lane.name, lane.paths, [*arguments, *_LAST_FAILED], "again")
+                codes[number] = again.wait()
+                again.last_line += f" (FAILED AT FIRST: {lane.last_line})"
+            elif lane.died:
                 print(f"lane {lane.name}: no result, see its stacks above: once more", flush=True)
-                lanes[number] = again = _Lane(f"{lane.name}, again", lane.paths, arguments)
+                lanes[number] = again = _Lane(lane.name, lane.paths, arguments, "again")
                 codes[number] = again.wait()
     for lane, code in zip(lanes, codes, strict=True):
         print(f"lane {lane.name}: {'passed' if code == 0 else f'FAILED, exit code {code}'}: {lane.last_line}")
@@ -64,11 +73,15 @@ def _spread() -> dict[str, list[str]]:
 class _Lane:
     """One pytest process, its lines shown as they come with the lane's name in front."""
 
-    def __init__(self, name: str, paths: Sequence[str], arguments: Sequence[str]) -> None:
-        self.name = name
+    def __init__(self, name: str, paths: Sequence[str], arguments: Sequence[str], note: str = "") -> None:
+        self.name = f"{name}, {note}" if note else name
         self.paths = paths
         self.last_line = ""
-        command = [sys.executable, "-m", "pytest", "-m", "not slow", *paths, *arguments]
+        cache = (
+            "-o",
+            f"cache_dir=.pytest_cache/{name.replace(' ', '-')}",
+        )  # of its own: it tells what failed
+        command = [sys.executable, "-m", "pytest", "-m", "not slow", *cache, *paths, *arguments]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
@@ -92,6 +105,11 @@ class _Lane:
         if self._process.stdout is not None and not self._reader.is_alive():
             self._process.stdout.close()
         return code
+
+    @property
+    def failed(self) -> int:
+        """How many tests failed, or could not be set up."""
+        return sum(int(number) for number in _FAILED.findall(self.last_line))
 
     @property
     def died(self) -> bool:

@@ -5,13 +5,14 @@ take offsets without being records, so what is left of a topic of transactions m
 position stands still, what comes next is read, and if there is nothing, there is no lag.
 """
 
+import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from runtime.clock import Clock
@@ -23,6 +24,16 @@ from runtime.progress import Lag, LagUnknownError, Where
 _ASK_S = 5.0
 _ENDS_KEPT = 120  # looks: with one each 5 s, ten minutes
 _FETCH_BYTES = 65_536  # one record is wanted; a larger one comes whole all the same
+_PAUSE_S = 0.1
+_LOADING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+
+T = TypeVar("T")
 
 
 class BrokerLag:
@@ -139,8 +150,24 @@ def group_positions(
         wanted = [(topic, partition) for topic in topics for partition in seen[topic].partitions]
         first = list_offsets(admin, wanted, "earliest", timeout_s=timeout_s)
         asked = ConsumerGroupTopicPartitions(group_id, [TopicPartition(*where) for where in wanted])
-        answer = admin.list_consumer_group_offsets([asked], request_timeout=timeout_s)[group_id].result()
+
+        def ask() -> Any:
+            return admin.list_consumer_group_offsets([asked], request_timeout=timeout_s)[group_id].result()
+
+        answer = _when_loaded(ask, timeout_s)
     except (KafkaUnavailableError, KafkaException) as error:
         raise LagUnknownError(str(error)) from error
     committed = {(item.topic, item.partition): item.offset for item in answer.topic_partitions or []}
     return {where: max(committed.get(where, 0), first[where]) for where in wanted}
+
+
+def _when_loaded(ask: Callable[[], T], limit_s: float) -> T:
+    """The answer; a group's coordinator that is only being loaded or moved is asked again for so long."""
+    end_s = time.monotonic() + limit_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _LOADING or time.monotonic() > end_s:
+                raise
+        time.sleep(_PAUSE_S)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.__main__ import _Lane
+from tests.__main__ import _LAST_FAILED, _Lane
 
 HANGS = """
 import signal, time
@@ -16,7 +16,7 @@ def test_it():
 
 def lane(folder: Path, text: str, *arguments: str) -> _Lane:
     (folder / "test_one.py").write_text(text, encoding="utf-8")
-    return _Lane("one", [str(folder)], ["-p", "no:cacheprovider", "--rootdir", str(folder), *arguments])
+    return _Lane("one", [str(folder)], ["--rootdir", str(folder), *arguments])
 
 
 def test_a_lane_that_hangs_ends_with_its_stacks_and_without_a_result(
@@ -33,4 +33,14 @@ def test_a_result_is_a_result(tmp_path: Path, body: str, code: int) -> None:
     ended = lane(tmp_path, f"def test_it():\n    {body}\n")
     assert ended.wait() == code
     assert not ended.died
+    assert ended.failed == code
     assert ended.last_line
+
+
+def test_only_what_failed_runs_again_and_fails_again(tmp_path: Path) -> None:
+    text = "def test_good():\n    pass\n\ndef test_bad():\n    assert False\n"
+    assert lane(tmp_path, text).wait() == 1
+    again = lane(tmp_path, text, *_LAST_FAILED)
+    assert again.wait() == 1
+    assert "1 failed" in again.last_line
+    assert "passed" not in again.last_line
