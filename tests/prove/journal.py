@@ -15,7 +15,7 @@ whole: every field of UsageEvent, quantities as the text that was published.
                 append_us, expected_reason, identity [customer_id, source, event_id] or null
     unacked     a record with no acknowledgement: entry {..} as it would have stood here, error
     book        a version of the rate book that was applied: version, applied_at_us (just after the commit),
-                effective_at_us (PostgreSQL's, or null where the command does not tell), retroactive, texts [..]:
+                effective_at_us (or null where the command does not tell), retroactive, texts [..]:
                 the YAML files in full, for tests.oracle.books.Books(texts=texts)
     budget      applied budgets: version, applied_at_us, text (the YAML file), budgets [..] as parsed
     correction  one use of the operators' tool: action = void | amend | rerate, arguments [..],
