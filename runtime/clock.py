@@ -1,6 +1,6 @@
 """The clock, passed in: nothing else asks the operating system for the time.
 
-RATESTREAM_CLOCK_OFFSET_S=3600 makes the clock of one process wrong by so many seconds, which is how tests show
+RATESTREAM_CLOCK_OFFSET_S=3600 makes the clock of a process wrong by so many seconds: so tests show
 that nothing that is billed depends on it. Deadlines do not move.
 """
 
@@ -25,7 +25,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, wrong by `offset_s`; by default by what the environment says, which is mostly nothing.
+    """The machine's clock, wrong by `offset_s`, or by what the environment says: mostly nothing.
 
     Raises:
         SettingsError: the environment's offset is no whole number of seconds.
