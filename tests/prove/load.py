@@ -1,0 +1,131 @@
+"""Publishes the stream at a moderate pace, and writes into the journal what the brokers acknowledged."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaException, Message, Producer
+
+from runtime.settings import KafkaSettings
+from schemas.topics import USAGE_EVENTS, producer_limits
+from tests.prove.journal import Journal
+from tests.prove.stream import Item, Stream, identity
+
+_PAUSE_S = 0.1
+_FLUSH_S = 120.0
+
+
+class Load:
+    """A service that publishes usage: a thread of its own, and `publish` for what a fault needs."""
+
+    def __init__(self, kafka: KafkaSettings, stream: Stream, journal: Journal, *, per_second: float) -> None:
+        self._topic = kafka.topic_prefix + USAGE_EVENTS
+        self._stream = stream
+        self._journal = journal
+        self._per_second = per_second
+        self._first: dict[tuple[str, str, str], int] = {}
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self.unacknowledged = 0
+        self.producer = Producer(
+            kafka.client_config()
+            | producer_limits(USAGE_EVENTS)
+            | {
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                # All brokers may be away for a while: nothing may be given up before they are back.
+                "delivery.timeout.ms": 300_000,
+            }
+        )
+        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Publish no more, and wait for every acknowledgement."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.unacknowledged += self.producer.flush(_FLUSH_S)
+
+    def publish(self, item: Item, wait_s: float = 60.0) -> None:
+        """Publish one record now and wait until it stands in the journal."""
+        done = threading.Event()
+        self._put(item, done.set)
+        end_s = time.monotonic() + wait_s
+        while not done.is_set() and time.monotonic() < end_s:
+            self.producer.poll(0.05)
+        if not done.is_set():
+            raise TimeoutError(f"{item.kind} was not acknowledged within {wait_s} s")
+
+    def _run(self) -> None:
+        begun_s, sent = time.monotonic(), 0
+        while not self._stopping.wait(_PAUSE_S):
+            due = int((time.monotonic() - begun_s) * self._per_second)
+            while sent < due and not self._stopping.is_set():
+                for item in self._stream.next():
+                    self._put(item, None)
+                    sent += 1
+            self.producer.poll(0)
+
+    def _put(self, item: Item, acknowledged: Callable[[], None] | None) -> None:
+        partition = -1 if item.poison is None or item.poison.partition is None else item.poison.partition
+
+        def delivered(error: object, message: Message) -> None:
+            self._delivered(item, error, message)
+            if acknowledged is not None:
+                acknowledged()
+
+        while True:
+            try:
+                self.producer.produce(self._topic, item.value, item.key, partition, delivered)
+            except (BufferError, KafkaException):
+                self.producer.poll(0.1)  # nothing was queued
+            else:
+                return
+
+    def _delivered(self, item: Item, error: object, message: Message) -> None:
+        told = self._told(item)
+        if error is not None:
+            self.unacknowledged += 1
+            self._journal.add("unacked", entry={"kind": item.kind, **told}, error=str(error))
+            return
+        offset = message.offset()
+        place = {
+            "topic": USAGE_EVENTS,
+            "partition": message.partition(),
+            "offset": offset,
+            "append_us": message.timestamp()[1] * 1000,
+        }
+        with self._lock:
+            if item.kind == "event" and item.event is not None and offset is not None:
+                self._first[identity(item.event)] = offset
+            if item.of is not None:
+                told["of"] = self._first[item.of]
+        self._journal.add(item.kind, **told, **place)
+
+    @staticmethod
+    def _told(item: Item) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        event = item.event
+        if item.poison is not None:
+            event, said = None, item.poison.event
+            told = {
+                "what": item.poison.what,
+                "key": None if item.key is None else item.key.decode(),
+                "identity": None if said is None else list(identity(said)),
+            }
+        if event is not None:
+            told = {name: event[name] for name in ("customer_id", "source", "event_id")} | {"event": event}
+        if item.kind == "event":
+            told["note"] = item.note
+        if item.kind == "repeat":
+            told["encoding"] = item.encoding
+        if item.expected_reason is not None:
+            told["expected_reason"] = item.expected_reason
+        return told
