@@ -18,9 +18,18 @@ def text(*, tighter: bool = False) -> str:
             "many-calls", measure="events", window="lifetime", limit=_STEP * _THRESHOLDS,
             at=[(_STEP * number, "none") for number in range(1, _THRESHOLDS + 1)],
         ),
-        _budget("spend", measure="price", window="period", limit=5, at=[(2 if tighter else 3, "soft"), (5, "hard")]),
-        _budget("chat-hour", measure="events", window="hour", limit=60, at=[(30, "none"), (60, "soft")], scope={"feature": "chat"}),
-        _budget("output-day", measure="quantity:output_tokens", window="day", limit=60000, at=[(30000, "none"), (60000, "soft")]),
+        _budget(
+            "spend", measure="price", window="period", limit=5,
+            at=[(2 if tighter else 3, "soft"), (5, "hard")],
+        ),
+        _budget(
+            "chat-hour", measure="events", window="hour", limit=60, at=[(30, "none"), (60, "soft")],
+            scope={"feature": "chat"},
+        ),
+        _budget(
+            "output-day", measure="quantity:output_tokens", window="day", limit=60000,
+            at=[(30000, "none"), (60000, "soft")],
+        ),
         _budget("cost-ever", measure="cost", window="lifetime", limit=4, at=[(1, "none"), (4, "soft")]),
         _budget(
             "taken-back", measure="events", window="lifetime", limit=RETRACTED_LIMIT,

@@ -39,7 +39,7 @@ class Worker:
 
     service: str
     slot: int
-    life: Life = Life()
+    life: Life = Life()  # noqa: RUF009 - immutable
     wanted: bool = False
     process: subprocess.Popen[bytes] | None = None
     lives: int = 0

@@ -1,0 +1,141 @@
+"""How far the pipeline is, asked of the brokers and of PostgreSQL: what has to be waited for."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from runtime.errors import InfrastructureError
+from runtime.kafka.offsets import Isolation, list_offsets
+from runtime.kafka.reading import PartitionReader
+from runtime.postgres import connect
+from schemas import topics
+from tests.prove.world import World
+
+_TAIL = 40  # records: behind the last one of data there are markers of a few transactions
+
+_UNDELIVERED = "select count(*) from guard.deliveries where status in ('pending', 'grouped')"
+_UNDECIDED = (
+    "select count(*) from guard.alerts a where not exists"
+    " (select from guard.deliveries d where d.alert_id = a.alert_id) and channels <> '{}'"
+)
+_TOTALS_BEHIND = (
+    "select count(*) from ledger.customers l left join totals.customers t using (customer_id)"
+    " where t.as_of_seq is distinct from l.contiguous_seq"
+)
+_GAPS = "select count(*) from ledger.customers where gap_seq is not null"
+
+
+@dataclass
+class Watch:
+    """Looks from outside; each look may fail while something is away."""
+
+    world: World
+    admin: AdminClient
+
+    def behind(self) -> dict[str, int]:
+        """What is not done yet, by what; empty where the pipeline has caught up."""
+        found = self._rater_behind() | self._groups_behind()
+        found["records for the ledger"] = self._ledger_behind()
+        with connect(self.world.dsn) as connection:
+            for what, query in (
+                ("customers whose totals are behind", _TOTALS_BEHIND),
+                ("gaps in the ledger", _GAPS),
+                ("alerts that are not delivered", _UNDELIVERED),
+                ("alerts without a delivery", _UNDECIDED),
+            ):
+                row = connection.execute(query.encode()).fetchone()
+                found[what] = 0 if row is None else int(str(row[0]))
+        return {what: number for what, number in found.items() if number}
+
+    def group_offsets(self, group: str) -> dict[tuple[str, int], int]:
+        """A group's committed offsets, its name given without prefix."""
+        name = self.world.prefix + group
+        asked = [ConsumerGroupTopicPartitions(name)]
+        found = self.admin.list_consumer_group_offsets(asked)[name].result(15)
+        return {(item.topic, item.partition): item.offset for item in found.topic_partitions}
+
+    def group_empty(self, group: str) -> bool:
+        """Whether it has no members."""
+        name = self.world.prefix + group
+        return not self.admin.describe_consumer_groups([name])[name].result(15).members
+
+    def ends(self, *names: str) -> dict[tuple[str, int], int]:
+        """The last stable offset of each partition of these topics."""
+        wanted = [
+            (self.world.prefix + name, number)
+            for name in names
+            for number in range(self.world.kafka.partitions)
+        ]
+        return list_offsets(self.admin, wanted, "latest", Isolation.COMMITTED)
+
+    def ask(self, query: str) -> list[tuple[object, ...]]:
+        """Rows of PostgreSQL."""
+        with connect(self.world.dsn) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def _rater_behind(self) -> dict[str, int]:
+        ends = self.ends(topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS)
+        done = self.group_offsets("rater")
+        return {"events and corrections": sum(end - done.get(where, 0) for where, end in ends.items())}
+
+    def _groups_behind(self) -> dict[str, int]:
+        found = {}
+        for group, topic in (
+            ("aggregator", topics.USAGE_DELTAS),
+            ("totals", topics.USAGE_TOTALS),
+            ("guard", topics.USAGE_TOTALS),
+        ):
+            done = self.group_offsets(group)
+            last = self._behind_last_records(topic)
+            found[f"{topic} for the {group}"] = sum(
+                max(0, end - max(done.get(where, 0), 0)) for where, end in last.items()
+            )
+        return found
+
+    def _ledger_behind(self) -> int:
+        rows = self.ask("select topic, kafka_partition, next_offset from ledger.positions")
+        done = {(str(topic), int(str(number))): int(str(offset)) for topic, number, offset in rows}
+        wanted = self._behind_last_records(topics.USAGE_RATED) | self._behind_last_records(
+            topics.USAGE_REJECTED
+        )
+        return sum(max(0, end - done.get(where, 0)) for where, end in wanted.items())
+
+    def _behind_last_records(self, topic: str) -> dict[tuple[str, int], int]:
+        """The offset behind the last committed record of data: markers of transactions are no records."""
+        found = {}
+        with PartitionReader(self.world.kafka.client_config()) as reader:
+            for where, end in self.ends(topic).items():
+                found[where] = 0
+                for start in (max(0, end - _TAIL), 0):
+                    records = list(reader.read(*where, start, end))
+                    if records:
+                        found[where] = records[-1].offset + 1
+                        break
+        return found
+
+
+AWAY = (InfrastructureError, psycopg.OperationalError, KafkaException)
+"""What a look raises while brokers or PostgreSQL are away."""
+
+
+def wait_for(
+    holds: Callable[[], bool], limit_s: float, stopping: Callable[[], bool] = bool, *, every_s: float = 0.2
+) -> bool:
+    """Whether it came to hold within the time; a look that fails because something is away is one that
+    does not hold.
+    """
+    end_s = time.monotonic() + limit_s
+    while not stopping():
+        try:
+            if holds():
+                return True
+        except AWAY:
+            pass
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(every_s)
+    return False
