@@ -1,6 +1,7 @@
 """Whether Kafka and PostgreSQL answer, asked of themselves."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import psycopg
 from confluent_kafka import KafkaException
@@ -19,12 +20,22 @@ def postgres_version(dsn: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def kafka_cluster_id(config: Mapping[str, str | int]) -> str | None:
-    """Return the cluster's id, None while no broker answers."""
+@dataclass(frozen=True)
+class KafkaCluster:
+    """Who answered, and the brokers that serve there, by number."""
+
+    id: str
+    brokers: frozenset[int]
+
+
+def kafka_cluster(config: Mapping[str, str | int]) -> KafkaCluster | None:
+    """Return the cluster that answers, None while no broker does."""
     quiet: dict[str, str | int | float] = {"socket.timeout.ms": PROBE_S * 1000, "log_level": 0}
     admin = AdminClient({**config, **quiet})
     try:
         described = admin.describe_cluster(request_timeout=PROBE_S).result()
     except KafkaException:
         return None
-    return str(described.cluster_id) if described.nodes else None
+    if not described.nodes:
+        return None
+    return KafkaCluster(str(described.cluster_id), frozenset(node.id for node in described.nodes))

@@ -5,7 +5,7 @@ does not answer fails the tests that need it: nothing is skipped.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -38,9 +38,17 @@ def local_stack() -> Iterator[LocalStack]:
 
 @pytest.fixture(scope="session")
 def own_stack() -> Iterator[LocalStack]:
-    """A second stack, of a project of its own, that a test may kill, stop and reset.
+    """A second stack, of a project of its own, that a test may kill, stop and reset."""
+    with stack_of_its_own() as stack:
+        stack.up()
+        yield stack
 
-    Its folder is the first that no other session holds, so the next session clears up what a killed one left.
+
+@contextmanager
+def stack_of_its_own() -> Iterator[LocalStack]:
+    """An empty stack that is down, of a project that no other session uses; reset at the end.
+
+    Its folder is the first that nobody holds, so the next session clears up what a killed one left.
     """
     checkout = LocalStack(ROOT)
     checkout.kafka.fetch()
@@ -52,9 +60,10 @@ def own_stack() -> Iterator[LocalStack]:
                 break
         stack = LocalStack(folder, checkout.place.jars)
         stack.reset()
-        stack.up()
-        yield stack
-        stack.reset()
+        try:
+            yield stack
+        finally:
+            stack.reset()
 
 
 def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:

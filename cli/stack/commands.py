@@ -3,10 +3,12 @@
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
+from cli.stack.layout import BROKERS_MAX
 from cli.stack.local import LocalStack
 from runtime.settings import SettingsLoader
 
@@ -26,13 +28,18 @@ def stack() -> None:
 
 
 @stack.command()
+@click.option(
+    "--brokers",
+    type=click.IntRange(1, BROKERS_MAX),
+    help="Kafka's brokers; as before where not given, 1 at first. From 3 on, 3 copies of everything.",
+)
 @_json_option
-def up(*, as_json: bool) -> None:
+def up(*, brokers: int | None, as_json: bool) -> None:
     """Start what does not run and wait until it answers.
 
-    Example: ratestream stack up --json
+    Example: ratestream stack up --brokers 3
     """
-    _act(LocalStack.up, as_json=as_json)
+    _act(partial(LocalStack.up, brokers=brokers), as_json=as_json)
 
 
 @stack.command()
@@ -86,13 +93,18 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    for name, label in (("kafka", "Kafka"), ("postgres", "PostgreSQL")):
-        service = found[name]
-        version = f" {service['version']}" if service["version"] else ""
-        if service["ready"]:
-            text = f"answers at {service['endpoint']} (process {service['pid']})"
-        elif service["running"]:
-            text = f"runs (process {service['pid']}) but does not answer; see {service['log']}"
-        else:
-            text = "down"
-        click.echo(f"{label + version:<18}{text}")
+    kafka, postgres = found["kafka"], found["postgres"]
+    for broker in kafka["brokers"]:
+        number = f", {broker['broker']}" if len(kafka["brokers"]) > 1 else ""
+        _line(f"Kafka {kafka['version']}{number}", broker)
+    _line(f"PostgreSQL {postgres['version'] or ''}".strip(), postgres)
+
+
+def _line(label: str, service: dict[str, Any]) -> None:
+    if service["ready"]:
+        text = f"answers at {service['endpoint']} (process {service['pid']})"
+    elif service["running"]:
+        text = f"runs (process {service['pid']}) but does not answer; see {service['log']}"
+    else:
+        text = "down"
+    click.echo(f"{label:<18}{text}")

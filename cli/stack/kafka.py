@@ -1,4 +1,4 @@
-"""The local Kafka: one real broker and controller (KRaft) on 127.0.0.1, data in the project."""
+"""The local Kafka: a real broker that is a controller too (KRaft) on 127.0.0.1, data in the project."""
 
 import base64
 import importlib.util
@@ -13,48 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.stack import jars
+from cli.stack.layout import Layout, named
 from cli.stack.place import Place
 from cli.stack.process import Service, StackError, wait_until
 from runtime import probe
 
 VERSION = "4.4.0"
-PARTITIONS = 4
 READY_S = 90
+HEAP = ("-Xmx512m", "-Xms256m")
+HEAP_OF_MANY = ("-Xmx384m", "-Xms128m")
 STOP_S = 30
-
-# What a laptop needs: no replicas, few internal partitions, time-outs and housekeeping in seconds, so that
-# tests see retention, expired sessions and abandoned transactions soon, and a killed broker may soon register
-# again. What concerns data (acks, flushes, formats) is Kafka's default.
-_PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={data}
-auto.create.topics.enable=false
-num.partitions={partitions}
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-group.min.session.timeout.ms=1000
-group.initial.rebalance.delay.ms=0
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-log.retention.check.interval.ms=5000
-log.initial.task.delay.ms=1000
-log.segment.delete.delay.ms=1000
-log.cleaner.backoff.ms=5000
-log.cleaner.dedupe.buffer.size=16777216
-"""
 
 _LOGGING = """\
 status = error
@@ -71,49 +39,70 @@ logger.config.level = warn
 
 @dataclass(frozen=True)
 class Kafka:
-    """The Kafka of one project's stack."""
+    """One broker of one project's stack, by its number."""
 
     place: Place
+    broker: int = 1
 
     @property
     def service(self) -> Service:
-        return self.place.service("kafka")
+        return self.place.service(named("kafka", self.broker))
+
+    @property
+    def directory(self) -> Path:
+        """Where its data and configuration are."""
+        return self.place.root / named("kafka", self.broker)
 
     @property
     def properties(self) -> Path:
-        return self.place.kafka / "server.properties"
+        return self.directory / "server.properties"
+
+    @property
+    def _record(self) -> Path:
+        return self.directory / "cluster.json"
 
     def alive(self) -> bool:
         return self.service.pid() is not None
 
-    def ready(self, port: int) -> bool:
-        """Ask it for its cluster, and make sure that the answer is from this project's broker."""
-        return (
-            self.alive()
-            and probe.kafka_cluster_id({"bootstrap.servers": f"127.0.0.1:{port}"}) == self.cluster_id()
-        )
+    def formatted(self) -> bool:
+        """Tell whether it has data, and so belongs to a cluster."""
+        return self._record.exists()
+
+    def ready(self, layout: Layout) -> bool:
+        """Ask it for its cluster: the answer must be from this project's, with this broker serving in it."""
+        if not self.alive():
+            return False
+        found = probe.kafka_cluster({"bootstrap.servers": layout.endpoint(self.broker)})
+        return found is not None and found.id == self.cluster_id() and self.broker in found.brokers
 
     def cluster_id(self) -> str:
         """Return the id that this cluster was made with."""
-        made = json.loads((self.place.kafka / "cluster.json").read_text(encoding="utf-8"))
+        made = json.loads(self._record.read_text(encoding="utf-8"))
         return str(made["cluster_id"])
 
     def fetch(self, progress: Callable[[int, int], None] = lambda _done, _all: None) -> None:
         """Bring the jars that are missing or not what was pinned."""
         jars.ensure(self.place.jars, jars.pins(), jars.fetch_with_jgo, progress)
 
-    def start(self, port: int, controller_port: int) -> None:
-        """Start it on these ports and wait until it answers; one that runs is left alone.
+    def prepare(self, layout: Layout, cluster_id: str) -> None:
+        """Write its configuration for these ports, and make its empty data where there is none."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.properties.write_text(layout.properties(self.broker, self.directory / "data"), encoding="utf-8")
+        (self.directory / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
+        if not self.formatted():
+            self._format(cluster_id)
+
+    def start(self, layout: Layout) -> None:
+        """Start it, prepared as it is, and wait until it answers; one that runs is left alone.
 
         Raises:
             StackError: it did not answer in time.
         """
         if not self.alive():
-            self._configure(port, controller_port)
-            self._format()
-            command = self._java("-Xmx512m", "-Xms256m", "kafka.Kafka", str(self.properties))
-            self.service.start(command, _environment(), self.place.kafka, None)
-        answered = wait_until(lambda: self.ready(port) or not self.alive(), READY_S)
+            heap = HEAP if layout.brokers == 1 else HEAP_OF_MANY
+            command = self._java(*heap, "kafka.Kafka", str(self.properties))
+            self.service.start(command, _environment(), self.directory, None)
+        answered = wait_until(lambda: self.ready(layout) or not self.alive(), READY_S)
         if not answered or not self.alive():
             raise StackError(f"Kafka does not answer; see {self.service.log_file}\n{self.service.log_tail()}")
 
@@ -127,27 +116,11 @@ class Kafka:
 
     def delete(self) -> None:
         """Delete the data; the jars stay."""
-        shutil.rmtree(self.place.kafka, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _configure(self, port: int, controller_port: int) -> None:
-        self.place.kafka.mkdir(parents=True, exist_ok=True)
-        values = {
-            "port": port,
-            "controller_port": controller_port,
-            "data": self.place.kafka / "data",
-            "partitions": PARTITIONS,
-        }
-        self.properties.write_text(_PROPERTIES.format(**values), encoding="utf-8")
-        (self.place.kafka / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
-
-    def _format(self) -> None:
-        """Make an empty cluster where there is none; one that was cut short in the making is made again."""
-        record = self.place.kafka / "cluster.json"
-        data = self.place.kafka / "data"
-        if record.exists():
-            return
-        shutil.rmtree(data, ignore_errors=True)
-        cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "A")
+    def _format(self, cluster_id: str) -> None:
+        """Make its storage; one that was cut short in the making is made again."""
+        shutil.rmtree(self.directory / "data", ignore_errors=True)
         tool = [
             "kafka.tools.StorageTool",
             "format",
@@ -166,24 +139,29 @@ class Kafka:
         )
         if done.returncode:
             raise StackError(f"formatting Kafka's storage failed:\n{done.stdout}{done.stderr}".rstrip())
-        partial = record.with_suffix(".new")
+        partial = self._record.with_suffix(".new")
         partial.write_text(json.dumps({"cluster_id": cluster_id, "version": VERSION}), encoding="utf-8")
-        partial.replace(record)
+        partial.replace(self._record)
 
     def _java(self, *arguments: str) -> list[str]:
         paths = [str(self.place.jars / pin.path) for pin in jars.pins()]
-        temporary = self.place.kafka / "tmp"
+        temporary = self.directory / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
         return [
             str(_java_program()),
             "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError",
             f"-Djava.io.tmpdir={temporary}",
-            f"-Dlog4j2.configurationFile={self.place.kafka / 'log4j2.properties'}",
+            f"-Dlog4j2.configurationFile={self.directory / 'log4j2.properties'}",
             "-cp",
             os.pathsep.join(paths),
             *arguments,
         ]
+
+
+def new_cluster_id() -> str:
+    """Return an id that no other cluster has."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "A")
 
 
 def _java_program() -> Path:

@@ -3,22 +3,22 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cli.stack import ports
-from cli.stack.kafka import PARTITIONS, VERSION, Kafka
+from cli.stack.kafka import VERSION, Kafka, new_cluster_id
+from cli.stack.layout import BROKERS_MAX, PARTITIONS, Layout, named
 from cli.stack.place import Place
 from cli.stack.postgres import Postgres
 from cli.stack.process import StackError, locked
 from runtime import probe
 
-PORT_NAMES = ["kafka", "controller", "postgres"]
 _KEPT = {"jars", "logs", "lock"}
 
 Progress = Callable[[str], None]
@@ -44,50 +44,103 @@ class LocalStack:
 
     @property
     def kafka(self) -> Kafka:
+        """The first broker, in most stacks the only one."""
         return Kafka(self.place)
+
+    @property
+    def brokers(self) -> list[Kafka]:
+        """Every broker of the stack as it was started last."""
+        return [Kafka(self.place, number) for number in self.layout().numbers]
 
     @cached_property
     def postgres(self) -> Postgres:
         return Postgres(self.place)
 
-    def up(self, progress: Progress = _silent) -> dict[str, Any]:
-        """Start what does not run, wait until both answer, and return the stack's description.
+    def up(
+        self,
+        progress: Progress = _silent,
+        *,
+        brokers: int | None = None,
+        proxied: Sequence[int] | None = None,
+    ) -> dict[str, Any]:
+        """Start what does not run, wait until all answers, and return the stack's description.
+
+        Args:
+            progress: told each step.
+            brokers: how many, 1 to 9; as before where not given, 1 at first. With 3 or more every topic
+                has 3 copies, 2 of them in sync.
+            proxied: for each broker, the port of a proxy that clients of its second listener are told of
+                (`()`: no such listener); as before where not given. The proxies are the caller's: the ports
+                that they forward to are in stack.json as proxied, proxied-2, ...
 
         Raises:
-            StackError: jars, a start or an answer is missing; the text says which.
+            StackError: jars, a start or an answer is missing, or another number of brokers has data here; the
+                text says which.
         """
         with self._alone():
+            layout = self._wanted(brokers, proxied)
             self.kafka.fetch(lambda done, of: progress(f"Kafka's jars: {done} of {of} fetched and checked"))
             progress("starting Kafka and PostgreSQL")
-            chosen = self._ports()
+            chosen = self._ports(layout)
             try:
-                self._start(chosen)
+                self._start(layout, chosen)
             except StackError:
-                again = self._ports()
+                again = self._ports(layout)
                 if again == chosen:
                     raise
-                self._start(again)  # somebody took a port between the choice and the start
+                self._start(layout, again)  # somebody took a port between the choice and the start
         return self.status()
 
-    def _start(self, chosen: dict[str, int]) -> None:
-        self._write(chosen, up=False)
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            starts = [
-                pool.submit(self.kafka.start, chosen["kafka"], chosen["controller"]),
-                pool.submit(self.postgres.start, chosen["postgres"]),
-            ]
-        for start in starts:
+    def layout(self) -> Layout:
+        """Return the brokers and ports as `up` recorded them last."""
+        stack = self._recorded()
+        ports = {name: int(port) for name, port in stack.get("ports", {}).items()}
+        return Layout(int(stack.get("brokers", 1)), tuple(stack.get("proxied", ())), ports)
+
+    def _wanted(self, brokers: int | None, proxied: Sequence[int] | None) -> Layout:
+        now = self.layout()
+        wanted = Layout(
+            now.brokers if brokers is None else brokers, now.proxied if proxied is None else tuple(proxied)
+        )
+        if not 1 <= wanted.brokers <= BROKERS_MAX:
+            raise StackError(f"brokers = {wanted.brokers}: must be 1 to {BROKERS_MAX}")
+        if wanted.brokers != now.brokers and self.kafka.formatted():
+            raise StackError(
+                f"this stack's Kafka has data of {now.brokers} broker(s), {wanted.brokers} are asked for: "
+                "`ratestream stack reset` first, which deletes it"
+            )
+        if wanted.proxied and len(wanted.proxied) != wanted.brokers:
+            raise StackError(
+                f"proxied = {wanted.proxied}: must be one port for each of {wanted.brokers} brokers"
+            )
+        if wanted.proxied != now.proxied and any(broker.alive() for broker in self.brokers):
+            raise StackError("the brokers run with other listeners: `ratestream stack down` first")
+        return wanted
+
+    def _start(self, wanted: Layout, chosen: dict[str, int]) -> None:
+        layout = replace(wanted, ports=chosen)
+        self._write(layout, up=False)
+        stopped = [broker for broker in self.brokers if not broker.alive()]
+        made = [broker.cluster_id() for broker in self.brokers if broker.formatted()]
+        cluster_id = made[0] if made else new_cluster_id()
+        with ThreadPoolExecutor(max_workers=1 + layout.brokers) as pool:
+            postgres = pool.submit(self.postgres.start, chosen["postgres"])
+            for prepared in [pool.submit(broker.prepare, layout, cluster_id) for broker in stopped]:
+                prepared.result()
+            starts = [pool.submit(broker.start, layout) for broker in self.brokers]
+        for start in [*starts, postgres]:
             start.result()
-        self._write(chosen, up=True)
+        self._write(layout, up=True)
 
     def down(self, progress: Progress = _silent) -> dict[str, Any]:
         """Stop both; the data stays."""
         with self._alone():
             if self.place.stack_file.exists():
-                self._write(self._kept_ports(), up=False)
+                self._write(self.layout(), up=False)
             progress("stopping Kafka and PostgreSQL")
-            with ThreadPoolExecutor(max_workers=2) as pool:
-                stops = [pool.submit(self.kafka.stop), pool.submit(self.postgres.stop)]
+            with ThreadPoolExecutor(max_workers=1 + len(self.brokers)) as pool:
+                stops = [pool.submit(broker.stop) for broker in self.brokers]
+                stops.append(pool.submit(self.postgres.stop))
             for stop in stops:
                 stop.result()
         return self.status()
@@ -97,7 +150,8 @@ class LocalStack:
         self.down(progress)
         with self._alone():
             progress("deleting data")
-            self.kafka.delete()
+            for broker in self.brokers:
+                broker.delete()
             self.postgres.delete()
             for entry in self.place.root.iterdir():
                 if entry.name in _KEPT:
@@ -110,18 +164,20 @@ class LocalStack:
 
     def status(self) -> dict[str, Any]:
         """Describe both services; what runs is asked, never read from a file alone."""
-        kept = self._kept_ports()
-        kafka_port, postgres_port = kept.get("kafka"), kept.get("postgres")
+        layout = self.layout()
+        postgres_port = layout.ports.get("postgres")
         version = probe.postgres_version(self.postgres.dsn()) if self.postgres.alive() else None
+        brokers = [_broker_status(broker, layout) for broker in self.brokers]
         return {
             "project_dir": str(self.project_dir),
             "kafka": {
-                "running": self.kafka.alive(),
-                "ready": kafka_port is not None and self.kafka.ready(kafka_port),
-                "pid": self.kafka.service.pid(),
-                "endpoint": None if kafka_port is None else f"127.0.0.1:{kafka_port}",
+                "running": all(broker["running"] for broker in brokers),
+                "ready": all(broker["ready"] for broker in brokers),
+                "pid": brokers[0]["pid"],
+                "endpoint": layout.bootstrap_servers if layout.ports else None,
                 "version": VERSION,
-                "log": str(self.kafka.service.log_file),
+                "log": brokers[0]["log"],
+                "brokers": brokers,
             },
             "postgres": {
                 "running": self.postgres.alive(),
@@ -138,16 +194,35 @@ class LocalStack:
         status = self.status()
         return bool(status["kafka"]["ready"] and status["postgres"]["ready"])
 
-    def kill9_kafka(self) -> None:
-        """SIGKILL the broker, then start it again on the same port with the same data."""
-        self.kafka.kill9()
-        kept = self._kept_ports()
-        self.kafka.start(kept["kafka"], kept["controller"])
+    def pid(self, broker: int = 1) -> int | None:
+        """Return the process of a broker, None where it does not run."""
+        return Kafka(self.place, broker).service.pid()
+
+    def kill9(self, broker: int = 1) -> None:
+        """SIGKILL a broker and leave it so."""
+        Kafka(self.place, broker).kill9()
+
+    def stop(self, broker: int = 1) -> None:
+        """Shut a broker down in order: it hands its partitions over first."""
+        Kafka(self.place, broker).stop()
+
+    def start(self, broker: int = 1) -> None:
+        """Start a broker again on its port with its data, and wait until it serves.
+
+        Raises:
+            StackError: it did not; fewer than half of all brokers are not enough for an answer.
+        """
+        Kafka(self.place, broker).start(self.layout())
+
+    def kill9_kafka(self, broker: int = 1) -> None:
+        """SIGKILL a broker, then start it again on the same port with the same data."""
+        self.kill9(broker)
+        self.start(broker)
 
     def kill9_postgres(self) -> None:
         """SIGKILL PostgreSQL, then start it again on the same port with the same data."""
         self.postgres.kill9()
-        self.postgres.start(self._kept_ports()["postgres"])
+        self.postgres.start(self.layout().ports["postgres"])
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -155,34 +230,43 @@ class LocalStack:
         with locked(self.place.root / "lock", 180, busy):
             yield
 
-    def _ports(self) -> dict[str, int]:
+    def _ports(self, layout: Layout) -> dict[str, int]:
         """Keep the ports of what runs; choose the others anew where they have been taken."""
-        kept = self._kept_ports()
+        kept = dict(self.layout().ports)
         fixed: dict[str, int] = {}
-        if self.kafka.alive():
-            fixed |= {name: kept[name] for name in ("kafka", "controller")}
+        for broker in layout.numbers:
+            if Kafka(self.place, broker).alive():
+                # One that runs with the ports of another layout is found by its port, never given a new one.
+                fixed |= {
+                    name: kept[name]
+                    for kind in ("kafka", "controller", "proxied")
+                    if (name := named(kind, broker)) in kept
+                }
         if self.postgres.alive():
             fixed["postgres"] = kept["postgres"]
-        names = [name for name in PORT_NAMES if name not in fixed]
+        names = [name for name in [*layout.port_names(), "postgres"] if name not in fixed]
         return fixed | ports.choose(self.project_dir, names, kept)
 
-    def _kept_ports(self) -> dict[str, int]:
+    def _recorded(self) -> dict[str, Any]:
         try:
-            stack = json.loads(self.place.stack_file.read_text(encoding="utf-8"))
+            stack: dict[str, Any] = json.loads(self.place.stack_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        return {name: int(port) for name, port in stack["ports"].items()}
+        return stack
 
-    def _write(self, chosen: dict[str, int], *, up: bool) -> None:
+    def _write(self, layout: Layout, *, up: bool) -> None:
         """Write the file from which settings take the endpoints; the password is in a file of its own."""
+        many = {"brokers": layout.brokers} if layout.brokers > 1 else {}
         content = {
             "up": up,
-            "ports": chosen,
+            **many,
+            **({"proxied": list(layout.proxied)} if layout.proxied else {}),
+            "ports": dict(layout.ports),
             "settings": {
                 "kafka": {
-                    "bootstrap_servers": f"127.0.0.1:{chosen['kafka']}",
+                    "bootstrap_servers": layout.bootstrap_servers,
                     "partitions": PARTITIONS,
-                    "replication_factor": 1,
+                    "replication_factor": layout.replicas,
                 },
                 "postgres": {"dsn_file": os.path.relpath(self.place.dsn_file, self.project_dir)},
             },
@@ -190,3 +274,15 @@ class LocalStack:
         temporary = self.place.stack_file.with_suffix(".new")
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self.place.stack_file)
+
+
+def _broker_status(broker: Kafka, layout: Layout) -> dict[str, Any]:
+    known = named("kafka", broker.broker) in layout.ports
+    return {
+        "broker": broker.broker,
+        "running": broker.alive(),
+        "ready": known and broker.ready(layout),
+        "pid": broker.service.pid(),
+        "endpoint": layout.endpoint(broker.broker) if known else None,
+        "log": str(broker.service.log_file),
+    }

@@ -8,12 +8,12 @@ from contextlib import suppress
 class Proxy:
     """Forwards TCP connections from a port of its own, while it is not cut."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, own_port: int = 0) -> None:
         self._to = (host, port)
         self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
-        self.port = 0
+        self.port = own_port
         self.mend()
 
     def mend(self) -> None:
