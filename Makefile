@@ -5,6 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
+# Environments beside .venv; each holds what one target needs and no other.
+FUZZ := .venv-fuzz
+AUDIT := .venv-audit
+MINUTES ?= 16
+
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.stamp
 
@@ -17,7 +22,7 @@ $(shell rm -f $(PEERS_STAMP))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fault bench mutate peers compare-prices lint types imports fmt lock
+.PHONY: help setup demo test test-fault bench mutate peers compare-prices fuzz audit lint types imports fmt lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +64,22 @@ mutate: setup ## change each line of the price computation and see whether a tes
 compare-prices: setup peers ## our prices beside those of genai-prices and LiteLLM: each disagreement, who is right, why
 	$(BIN)/python -m bench.peers
 
+$(FUZZ)/.stamp: requirements/prod.txt requirements/fuzz.txt
+	$(PYTHON) -m venv --clear $(FUZZ)
+	$(FUZZ)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/prod.txt -r requirements/fuzz.txt
+	@touch $@
+
+fuzz: $(FUZZ)/.stamp ## coverage-guided fuzzing of every input for MINUTES (16); findings in .ratestream/fuzz
+	PYTHONPATH=.:producers/client $(FUZZ)/bin/python -m tests.fuzz --minutes $(MINUTES)
+
+$(AUDIT)/.stamp: requirements/audit.txt
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/audit.txt
+	@touch $@
+
+audit: $(AUDIT)/.stamp ## ask for known vulnerabilities of the locked requirements; needs the network
+	$(AUDIT)/bin/python -m tests.deploy.audit
+
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -81,3 +102,10 @@ lock: ## pin requirements anew with uv: exact versions and hashes, no download a
 	  --python-version 3.11 requirements/peers.in -o requirements/peers.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --python-version 3.11 -c requirements/dev.txt requirements/mutation.in -o requirements/mutation.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 -c requirements/dev.txt --no-emit-package ratestream-client \
+	  pyproject.toml -o requirements/prod.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 requirements/fuzz.in -o requirements/fuzz.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 requirements/audit.in -o requirements/audit.txt

@@ -132,7 +132,7 @@ def _read_ids(lines: Iterable[str]) -> tuple[set[Identity], set[tuple[int, int]]
                 places.add((int(given["rejected_partition"]), int(given["rejected_offset"])))
             else:
                 identities.add((str(given["customer_id"]), str(given["source"]), str(given["event_id"])))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise click.UsageError(
                 f"--ids line {number}: {line.strip()[:80]!r}: needs rejected_partition and"
                 f" rejected_offset, or customer_id, source and event_id ({error})"

@@ -47,7 +47,18 @@ def parse(line: str | bytes) -> dict[str, Any]:
         raise InvalidEvent(reasons.INVALID_FIELD, "line", line, f"one JSON object ({error})") from error
     if not isinstance(event, dict):
         raise InvalidEvent(reasons.INVALID_FIELD, "line", line, "one JSON object")
+    _check_unicode(event, line)
     return event
+
+
+def _check_unicode(event: dict[str, Any], line: str | bytes) -> None:
+    """JSON can name half of a character, which no text on the wire can hold."""
+    try:
+        json.dumps(event, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.start + 1]
+        rule = f"Unicode text; {half!a} is half of a character (a lone surrogate)"
+        raise InvalidEvent(reasons.INVALID_FIELD, "line", line, rule) from error
 
 
 def record_of(event: Mapping[str, Any]) -> dict[str, Any]:

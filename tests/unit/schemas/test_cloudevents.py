@@ -156,3 +156,13 @@ def test_costs_take_json_numbers_too() -> None:
 def test_a_number_beyond_what_the_decimal_module_takes_is_a_bad_line() -> None:
     with pytest.raises(InvalidEvent):
         UsageEvent.from_json(LINE.replace("1200", "1e99999999999999999999"))
+
+
+@pytest.mark.parametrize("before", ['"openai"', '"chat"', '"input_tokens"'])
+def test_half_of_a_character_is_refused_where_it_is_read(before: str) -> None:
+    """It was taken and could not be encoded, so that `amend` named no line (found by fuzzing)."""
+    assert r"half of a character" in refused(before, r'"\ud800"').rule
+
+
+def test_a_character_in_two_halves_is_one() -> None:
+    assert UsageEvent.from_json(LINE.replace('"chat"', r'"\ud83d\ude00"')).source == "\U0001f600"

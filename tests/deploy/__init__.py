@@ -1,0 +1,1 @@
+"""Checks of what is deployed: known vulnerabilities, manifests, the production environment."""

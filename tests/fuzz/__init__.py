@@ -1,0 +1,1 @@
+"""Fuzzing: whatever comes in is taken or refused by name, and nothing else happens."""
