@@ -3,8 +3,9 @@
 A batch of records of one schema is walked in lockstep: one array holds where each record stands, a field is
 read or skipped for all of them by a few array operations, and Python objects are made for wanted fields only.
 What comes out is what `codec.decode` gives, less the fields that were not asked for. A record that this
-reader does not take (another schema version, anything that is not well formed) it leaves to `decode`, which
-names the fault; the text of fields that were not asked for is not looked at.
+reader does not take (another schema version, anything that is not well formed, an array or map of more than
+`ITEMS_MAX` items) it leaves to `decode`, which names the fault; the text of fields that were not asked for is
+not looked at.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,9 @@ _Ints = NDArray[np.int64]
 _VARINT_BYTES_MAX = 10
 _MORE = 0x80  # set in each byte but the last
 _SMALL = np.array([number >> 1 ^ -(number & 1) for number in range(_MORE)], np.int64)  # what one byte says
+ITEMS_MAX = (
+    1_024  # of one array or map: each is a step of its own, so that a megabyte of them would take minutes
+)
 _PAD = 16  # bytes behind the last record that a step beyond its end may look at
 
 
@@ -67,11 +71,24 @@ class _Walk:
         self._end = np.cumsum(lengths)
         self._at = self._end - lengths + HEADER_BYTES
         self._bad = np.zeros(len(values), np.bool_)
+        self._any_bad = False
 
     def good(self) -> list[bool]:
         """Which records were walked to exactly their end."""
         ended: list[bool] = (~self._bad & (self._at == self._end)).tolist()
         return ended
+
+    def sound(self, rows: _Ints) -> NDArray[np.bool_] | bool:
+        """Which of these records are not left to `decode` yet."""
+        return ~self._bad[rows] if self._any_bad else True
+
+    def _leave(self, rows: _Ints) -> None:
+        """These records are left to `decode`: nothing of them remains to be read, or each item of a count that
+        is rubbish would be made.
+        """
+        self._bad[rows] = True
+        self._any_bad = True
+        self._at[rows] = self._end[rows]
 
     def long(self, rows: _Ints) -> _Ints:
         """A long of each of these records."""
@@ -91,8 +108,9 @@ class _Walk:
             value[more] |= (byte & np.uint64(0x7F)) << np.uint64(7 * place)
             at[more] += 1
             more = more[(byte & np.uint64(0x80)) != 0]
-        self._bad[rows[more]] = True
         self._move(rows, at)
+        if more.size:
+            self._leave(rows[more])
         told: _Ints = (value >> np.uint64(1)).astype(np.int64) ^ -(value & np.uint64(1)).astype(np.int64)
         return told
 
@@ -102,10 +120,11 @@ class _Walk:
         start = self._at[rows]
         wrong = (length < 0) | (length > self._end[rows] - start)
         if wrong.any():
-            self._bad[rows[wrong]] = True
             length = np.where(wrong, 0, length)
         end = start + length
         self._at[rows] = end
+        if wrong.any():
+            self._leave(rows[wrong])
         return start, end
 
     def strings(self, rows: _Ints) -> list[str]:
@@ -123,19 +142,20 @@ class _Walk:
         try:
             return self.bytes[start:end].decode()
         except UnicodeDecodeError:
-            self._bad[row] = True
+            self._leave(np.array([row]))
             return ""
 
-    def counts(self, rows: _Ints) -> _Ints:
-        """How many items a block of each of these records has; 0 where none follows."""
+    def counts(self, rows: _Ints, most: _Ints) -> _Ints:
+        """How many items a block of each of these records has, at most `most`; 0 where none follows."""
         count = self.long(rows)
         sized = rows[count < 0]
         if sized.size:
             self.long(sized)  # the block's bytes
         count = np.abs(count)
-        wrong = (count < 0) | (count > self._end[rows] - self._at[rows])  # an item takes a byte at least
+        # An item takes a byte at least.
+        wrong = (count < 0) | (count > np.minimum(most, self._end[rows] - self._at[rows]))
         if wrong.any():
-            self._bad[rows[wrong]] = True
+            self._leave(rows[wrong])
             count = np.where(wrong, 0, count)
         return count
 
@@ -143,17 +163,16 @@ class _Walk:
         """Branches or symbols, those that do not exist set to 0 and their records left to `decode`."""
         wrong = (numbers < 0) | (numbers >= count)
         if wrong.any():
-            self._bad[rows[wrong]] = True
+            self._leave(rows[wrong])
             return np.where(wrong, 0, numbers)
         return numbers
 
     def _move(self, rows: _Ints, at: _Ints) -> None:
         end = self._end[rows]
         over = at > end
-        if over.any():
-            self._bad[rows[over]] = True
-            at = np.minimum(at, end)
         self._at[rows] = at
+        if over.any():
+            self._leave(rows[over])
 
 
 class _Node(Protocol):
@@ -234,22 +253,26 @@ class _Items:
 
     def read(self, walk: _Walk, rows: _Ints) -> list[Any]:
         found: list[list[Any]] = [[] for _ in range(rows.size)]
-        places = np.arange(rows.size)
+        places, left = np.arange(rows.size), np.full(rows.size, ITEMS_MAX)
         while places.size:
-            counts = walk.counts(rows[places])
+            counts = walk.counts(rows[places], left[places])
             places, counts = places[counts > 0], counts[counts > 0]
+            left[places] -= counts
             for number in range(int(counts.max(initial=0))):
-                of_this = places[counts > number]
+                of_this = places[(counts > number) & walk.sound(rows[places])]
                 for place, item in zip(of_this.tolist(), self._item.read(walk, rows[of_this]), strict=True):
                     found[place].append(item)
         return found
 
     def skip(self, walk: _Walk, rows: _Ints) -> None:
+        left = np.full(rows.size, ITEMS_MAX)
         while rows.size:
-            counts = walk.counts(rows)
-            rows, counts = rows[counts > 0], counts[counts > 0]
+            counts = walk.counts(rows, left)
+            more = counts > 0
+            rows, counts = rows[more], counts[more]
+            left = left[more] - counts
             for number in range(int(counts.max(initial=0))):
-                of_this = rows[counts > number]
+                of_this = rows[(counts > number) & walk.sound(rows)]
                 if self._keys:
                     walk.string(of_this)
                 self._item.skip(walk, of_this)

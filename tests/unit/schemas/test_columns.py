@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import CODEC, HEADER_BYTES
-from schemas.columns import ColumnReader
+from schemas.columns import ITEMS_MAX, ColumnReader, _Walk
 from schemas.errors import WireError
+from tests.unit.schemas.wire_samples import EVENT
 
 SIDE = dict.fromkeys(("status", "amount", "currency"))
 WANTED: dict[str, Any] = {
@@ -140,3 +141,39 @@ def test_a_map_or_an_array_in_two_blocks_one_with_its_size() -> None:
 def test_a_field_that_the_schema_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="RatedUsage has no field nothing"):
         ColumnReader("RatedUsage", {"nothing": None})
+
+
+def nested_rubbish() -> bytes:
+    """An event whose candidates are said to be 200, of which the first cannot be read."""
+    event = EVENT | {"routing": EVENT["routing"] | {"candidates": []}, "tags": {}}
+    value = CODEC.encode("UsageEvent", event)
+    place = value.rindex(b"quality") + len("quality")  # the candidates' count, 0, follows
+    assert value[place] == 0
+    return value[:place] + b"\x90\x03" + b"\xff" * 300
+
+
+def test_what_cannot_be_read_is_not_read_on() -> None:
+    """An item was made for each that the count said, however soon the record was known to be none."""
+    reader = ColumnReader("UsageEvent", {"customer_id": None, "routing": {"candidates": {"provider": None}}})
+    whole = CODEC.encode("UsageEvent", EVENT)
+    made: list[int] = []
+    reads = _Walk.strings
+
+    def counted(walk: _Walk, rows: Any) -> list[str]:
+        made.append(rows.size)
+        return reads(walk, rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Walk, "strings", counted)
+        before, found, after = reader.read([whole, nested_rubbish(), whole])
+    assert (before == after, before is None, found) == (True, False, None)
+    assert sum(made) < 20
+
+
+@pytest.mark.parametrize(("items", "taken"), [(ITEMS_MAX, True), (ITEMS_MAX + 1, False)])
+def test_very_many_items_are_left_to_the_codec(items: int, taken: bool) -> None:
+    reader = ColumnReader("UsageEvent", {"compliance_tags": None})
+    value = CODEC.encode("UsageEvent", EVENT | {"compliance_tags": [""] * items})
+    assert reader.read([value]) == [{"compliance_tags": [""] * items} if taken else None]
+    skipped = ColumnReader("UsageEvent", {"customer_id": None}).read([value])
+    assert skipped == [{"customer_id": EVENT["customer_id"]} if taken else None]
