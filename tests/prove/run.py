@@ -52,6 +52,11 @@ class Run:
     watch: Watch
     previous: bool
     ending: threading.Event = field(default_factory=threading.Event)
+    begun_s: float = field(default_factory=time.monotonic)
+
+    def clock_text(self) -> str:
+        """Seconds since the beginning, for lines."""
+        return f"{time.monotonic() - self.begun_s:6.1f} s"
 
     def say(self, text: str) -> None:
         """One line for whoever waits."""
