@@ -1,5 +1,5 @@
-"""What a pass must have seen: a run in which nothing happened has shown nothing. Counted from logs, topics and
-tables, never from what the harness meant to do.
+"""What a pass must have seen: a run in which nothing happened has shown nothing. Counted from logs, topics
+and tables, never from what the harness meant to do.
 """
 
 from collections import Counter
@@ -11,8 +11,9 @@ from tests.prove.poison import KINDS
 from tests.prove.run import Run
 
 _FAULTS = (
-    "zombie", "paused", "paused beyond its session", "killed", "wrong clock", "state deleted", "state damaged",
-    "no room for files", "aborted transactions", "scaled", "offsets reset", "frames are missing",
+    "zombie", "paused", "paused beyond its session", "killed", "wrong clock", "state deleted",
+    "state damaged", "no room for files", "aborted transactions", "scaled", "offsets reset",
+    "frames are missing",
     "PostgreSQL killed", "PostgreSQL away", "webhook: 500", "webhook: hang", "webhook: redirect",
     "book change", "budgets change", "void", "amend", "re-rate",
 )  # fmt: skip
@@ -61,9 +62,17 @@ def seen(run: Run, *, without_previous: str) -> list[Seen]:
         Seen("aborted transaction", logs["rater"].count("transaction aborted")),
         Seen("fenced producer", _fenced(logs["rater"])),
         Seen("rebalance", max(0, logs["rater"].count("owns partitions") - 3)),
-        Seen("gap repaired by the aggregator", logs["aggregator"].count("what is missing comes from the ledger")),
+        Seen(
+            "gap repaired by the aggregator",
+            logs["aggregator"].count("what is missing comes from the ledger"),
+        ),
         Seen("ledger without PostgreSQL, and back", logs["ledger"].count("; again in")),
         Seen("webhook tried again", logs["guard"].count("not delivered to hook")),
+        Seen(
+            "broker failover",
+            sum(entry["moved"] and entry["led"] for entry in run.journal.entries("failover")),
+        ),
+        Seen("stopped for want of room", sum(entry["stopped"] for entry in run.journal.entries("no room"))),
         Seen("old release beside new", _mixed(run), excused=without_previous),
     ]
     found += _of_records(run)
@@ -87,13 +96,14 @@ def _of_records(run: Run) -> list[Seen]:
     }
 
     def rejections(entry: Mapping[str, Any]) -> bool:
-        return rejected.get((entry["topic"], entry["partition"], entry["offset"])) == entry["expected_reason"]
+        where = entry["topic"], entry["partition"], entry["offset"]
+        return bool(rejected.get(where) == entry["expected_reason"])
 
     def count(kind: str, wanted: Callable[[Mapping[str, Any]], bool]) -> int:
         return sum(1 for entry in journal.entries(kind) if wanted(entry))
 
     poisons = Counter(entry["what"] for entry in journal.entries("poison") if rejections(entry))
-    alerts = dict(run.watch.ask("select kind, count(*) from guard.alerts group by kind"))
+    alerts = Counter(str(kind) for (kind,) in run.watch.ask("select kind from guard.alerts"))
     versions = run.watch.ask("select count(distinct book_version) from ledger.rated")
     actions = Counter(entry["action"] for entry in journal.entries("correction"))
     return [
@@ -101,13 +111,19 @@ def _of_records(run: Run) -> list[Seen]:
         Seen("duplicate encoded otherwise", count("repeat", lambda entry: entry["encoding"] == "other")),
         Seen("id conflict", count("conflict", rejections)),
         Seen("late event", count("event", lambda entry: entry["note"] == "late")),
-        Seen("too late", count("late", lambda entry: entry["expected_reason"] == "too_late" and rejections(entry))),
-        Seen("in future", count("late", lambda entry: entry["expected_reason"] == "in_future" and rejections(entry))),
+        Seen(
+            "too late",
+            count("late", lambda entry: entry["expected_reason"] == "too_late" and rejections(entry)),
+        ),
+        Seen(
+            "in future",
+            count("late", lambda entry: entry["expected_reason"] == "in_future" and rejections(entry)),
+        ),
         *(Seen(f"poison: {what}", poisons[what]) for what in KINDS),
         *(Seen(f"correction: {action}", actions[action]) for action in ("void", "amend", "rerate")),
         Seen("versions of the book in the ledger", int(str(versions[0][0])) - 1),
-        Seen("alert", int(str(alerts.get("threshold", 0)))),
-        Seen("retraction", int(str(alerts.get("retraction", 0)))),
+        Seen("alert", alerts["threshold"]),
+        Seen("retraction", alerts["retraction"]),
     ]
 
 

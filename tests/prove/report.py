@@ -1,4 +1,4 @@
-"""What a run says at its end: what was injected, what was seen, each invariant, one verdict, how to replay it."""
+"""What a run says at its end: what was injected and seen, each invariant, one verdict, how to replay it."""
 
 import json
 from collections import Counter
@@ -102,7 +102,11 @@ def render(run: Run, verdict: Verdict) -> str:
     lines += [""] + [f"note: {note}" for note in verdict.notes]
     lines += [f"FAILED: {failure}" for failure in verdict.failures]
     told = ", ".join(f"{number:,} {what}" for what, number in verdict.counts.items())
-    lines += [told, "", f"{'PASSED' if verdict.passed else 'FAILED'}: seed {verdict.seed}, {verdict.wall_s:.0f} s"]
+    lines += [
+        told,
+        "",
+        f"{'PASSED' if verdict.passed else 'FAILED'}: seed {verdict.seed}, {verdict.wall_s:.0f} s",
+    ]
     return "\n".join([*lines, f"again: {verdict.replay}"])
 
 
@@ -113,7 +117,7 @@ def table(results: Path) -> str:
         told = json.loads(path.read_text(encoding="utf-8"))
         newest[told["seed"], told["minutes"]] = told
     lines = [
-        "| seed | minutes | records | faults | lives of processes | SIGKILLs | loud stops | at rest after | verdict |",
+        "| seed | minutes | records | faults | lives | SIGKILLs | loud stops | at rest after | verdict |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     lines += [_line(told) for _, told in sorted(newest.items())]
@@ -121,11 +125,11 @@ def table(results: Path) -> str:
 
 
 def _line(told: dict[str, Any]) -> str:
-    counted = told["counts"]
+    counted = {"records": 0, "faults": 0, "process lives": 0, "SIGKILLs": 0, "loud stops": 0} | told["counts"]
     verdict = "passed" if told["passed"] else "FAILED: " + "; ".join(_why(told))
     return (
-        f"| {told['seed']} | {told['minutes']:g} | {counted.get('records', 0):,} | {counted.get('faults', 0)} |"
-        f" {counted.get('process lives', 0)} | {counted.get('SIGKILLs', 0)} | {counted.get('loud stops', 0)} |"
+        f"| {told['seed']} | {told['minutes']:g} | {counted['records']:,} | {counted['faults']} |"
+        f" {counted['process lives']} | {counted['SIGKILLs']} | {counted['loud stops']} |"
         f" {told['drained_s']:g} s | {verdict} |"
     )
 

@@ -29,7 +29,7 @@ def lanes() -> list[Lane]:
         Lane(
             "aggregator-0",
             [
-                *(killed_at("aggregator-0", point) for point in ("after_read", "before_changelog_ack", "after_commit")),
+                killed_at("aggregator-0", "after_read", "before_changelog_ack", "after_commit"),
                 paused("aggregator-0", 5),
                 in_recovery("aggregator-0"),
             ],
@@ -38,7 +38,7 @@ def lanes() -> list[Lane]:
         Lane(
             "aggregator-1",
             [
-                *(killed_at("aggregator-1", point) for point in ("after_table_put", "after_publish", "before_commit")),
+                killed_at("aggregator-1", "after_table_put", "after_publish", "before_commit"),
                 zombie("aggregator-1", "after_table_put"),
                 state_deleted("aggregator-1", "aggregator/slot-1"),
             ],
@@ -52,8 +52,7 @@ def lanes() -> list[Lane]:
         Lane(
             "totals",
             [
-                killed_at("totals-0", "before_pg_commit"),
-                killed_at("totals-0", "after_pg_commit"),
+                killed_at("totals-0", "before_pg_commit", "after_pg_commit"),
                 killed("totals-0"),
                 paused("totals-0", 9, "paused beyond its session"),
             ],
@@ -75,14 +74,14 @@ def in_recovery(name: str) -> Step:
 
 def in_revoke(striker: Striker) -> None:
     """One dies while it gives partitions up to the other."""
-    with striker.services.alone(*_AGGREGATORS):
-        with striker.fault("killed at a failpoint", "aggregator-0", "in_revoke"):
-            reach(
-                striker,
-                "aggregator-0",
-                Life(failpoints="in_revoke:1:kill"),
-                nudge=lambda _: restarted(striker, "aggregator-1"),
-            )
+    alone = striker.services.alone(*_AGGREGATORS)
+    with alone, striker.fault("killed at a failpoint", "aggregator-0", "in_revoke"):
+        reach(
+            striker,
+            "aggregator-0",
+            Life(failpoints="in_revoke:1:kill"),
+            nudge=lambda _: restarted(striker, "aggregator-1"),
+        )
 
 
 def gap(striker: Striker) -> None:
@@ -101,7 +100,9 @@ def gap(striker: Striker) -> None:
         def moved() -> bool:
             ends = run.watch.ends(topics.USAGE_DELTAS)
             group = f"{run.world.prefix}aggregator"
-            asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*where, end) for where, end in ends.items()])
+            asked = ConsumerGroupTopicPartitions(
+                group, [TopicPartition(*where, end) for where, end in ends.items()]
+            )
             found = run.watch.admin.alter_consumer_group_offsets([asked])[group].result(20)
             return all(item.error is None for item in found.topic_partitions)
 

@@ -13,8 +13,7 @@ def lanes() -> list[Lane]:
         Lane(
             "ledger-0",
             [
-                killed_at("ledger-0", "after_copy", 1),
-                killed_at("ledger-0", "lost_commit_reply", 1),
+                killed_at("ledger-0", "after_copy", "lost_commit_reply", nth=1),
                 zombie("ledger-0", "before_pg_commit"),
                 wrong_clock("ledger-0", -1),
             ],
@@ -23,29 +22,31 @@ def lanes() -> list[Lane]:
         Lane(
             "ledger-1",
             [
-                killed_at("ledger-1", "before_pg_commit", 1),
-                killed_at("ledger-1", "after_pg_commit", 1),
+                killed_at("ledger-1", "before_pg_commit", "after_pg_commit", nth=1),
                 killed("ledger-1"),
                 paused("ledger-1", 5),
             ],
-            extra=[killed("ledger-1"), killed_at("ledger-1", "after_copy", 1)],
+            extra=[killed("ledger-1"), killed_at("ledger-1", "after_copy", nth=1)],
         ),
         Lane(
             "guard",
             [
-                *(
-                    killed_at("guard-0", point, 1)
-                    for point in (
-                        "after_consume", "before_pg_commit", "after_pg_commit", "before_publish", "before_post",
-                        "after_post_before_mark",
-                    )
+                killed_at(
+                    "guard-0",
+                    "after_consume",
+                    "before_pg_commit",
+                    "after_pg_commit",
+                    "before_publish",
+                    "before_post",
+                    "after_post_before_mark",
+                    nth=1,
                 ),
                 paused("guard-0", 12, "paused beyond its session"),
                 killed("guard-0"),
                 wrong_clock("guard-0", 1),
             ],
-            extra=[killed("guard-0"), killed_at("guard-0", "after_post_before_mark", 1)],
-        ),  # fmt: skip
+            extra=[killed("guard-0"), killed_at("guard-0", "after_post_before_mark", nth=1)],
+        ),
         Lane(
             "PostgreSQL",
             [Step("PostgreSQL killed", postgres_killed), Step("PostgreSQL away", postgres_away)],

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.prove.nemesis import Act, Step, Striker
@@ -16,44 +17,65 @@ OWNS = "owns partitions"
 ZOMBIE_S = (max(SESSION_MS, TRANSACTION_MS) + 4_000) / 1000
 
 
-def killed_at(name: str, point: str, nth: int = 2) -> Step:
-    """SIGKILL to itself at a failpoint."""
+def killed_at(name: str, *points: str, nth: int = 2) -> Step:
+    """SIGKILL to itself at one failpoint after the other: what starts it again orders the next."""
 
     def act(striker: Striker) -> None:
-        with striker.services.alone(name), striker.fault("killed at a failpoint", name, point):
-            reach(striker, name, Life(failpoints=f"{point}:{nth}:kill"))
+        ordered = striker.chance.sample(points, len(points))
+        lives = [Life(failpoints=f"{point}:{nth}:kill") for point in ordered]
+        with striker.services.alone(name):
+            for number, (point, life) in enumerate(zip(ordered, lives, strict=True)):
+                with striker.fault("killed at a failpoint", name, point):
+                    reach(striker, name, life, then=lives[number + 1] if number + 1 < len(lives) else None)
 
-    return Step(f"{name} killed at {point}", act)
+    return Step(f"{name} killed at {', '.join(points)}", act)
 
 
-def reach(striker: Striker, name: str, life: Life, *, nudge: Act | None = None, prepare: Act | None = None) -> int:
+def reach(
+    striker: Striker, name: str, life: Life, *, nudge: Act | None = None, prepare: Act | None = None,
+    then: Life | None = None,
+) -> int:  # fmt: skip
     """Give the process a life with failpoints and wait until one has acted. Returns the life's number.
 
     Args:
         nudge: what makes it pass the point, once it runs and owns partitions.
         prepare: what is done while it is down.
+        then: its next life, where this one ends there.
     """
-    services = striker.services
+    services, ending = striker.services, striker.run.ending.is_set
+    number = 0
     for _ in range(TRIES):
-        if striker.chance.random() < 0.5:
-            services.kill(name, again=False)
-        else:
-            services.stop(name)
-        if prepare is not None:
-            prepare(striker)
-        number = services.start(name, life).lives
+        worker = services.worker(name)
+        if not (worker.life == life and worker.running):  # the supervisor may have given it already
+            if striker.chance.random() < 0.5:
+                services.kill(name, again=False)
+            else:
+                services.stop(name)
+            if prepare is not None:
+                prepare(striker)
+            services.start(name, life)
+        number = int(worker.lives)
+        if then is not None:
+            services.then(name, then)
         if nudge is not None:
-            wait_for(lambda number=number: OWNS in services.log(name, number), ACTS_S, striker.run.ending.is_set)
+            wait_for(partial(_owns, striker, name, number), ACTS_S, ending)
             nudge(striker)
-        if wait_for(
-            lambda number=number: bool(services.acted(name, number)) or services.worker(name).lives != number,
-            ACTS_S,
-            striker.run.ending.is_set,
-        ) and services.acted(name, number):
-            return int(number)
-        if striker.run.ending.is_set():
+        wait_for(partial(_over, striker, name, number), ACTS_S, ending)
+        if services.acted(name, number) or ending():
             break
-    return int(services.worker(name).lives)
+    return number
+
+
+def _owns(striker: Striker, name: str, number: int) -> bool:
+    return OWNS in striker.services.log(name, number)
+
+
+def _over(striker: Striker, name: str, number: int) -> bool:
+    """A failpoint has acted and, where it killed, the next life has begun; or the life ended otherwise."""
+    acted = striker.services.acted(name, number)
+    if acted and not acted[-1].endswith(" kill"):
+        return True
+    return bool(striker.services.worker(name).lives != number)
 
 
 def killed(name: str) -> Step:

@@ -41,7 +41,7 @@ def lanes() -> list[Lane]:
     own = [
         Lane(
             name,
-            [*(killed_at(name, point) for point in _POINTS[name]), *specials[name]],
+            [killed_at(name, *_POINTS[name]), *specials[name]],
             extra=[killed(name), paused(name, 5), zombie(name, "mid_produce"), aborts(name)],
         )
         for name in RATERS
@@ -62,7 +62,9 @@ def aborts(name: str) -> Step:
         with striker.services.alone(name), striker.fault("aborted transactions", name, f"{len(orders)}"):
             number = reach(striker, name, Life(failpoints=",".join(orders)))
             wait_for(
-                lambda: len(striker.services.acted(name, number)) >= len(orders), ACTS_S, striker.run.ending.is_set
+                lambda: len(striker.services.acted(name, number)) >= len(orders),
+                ACTS_S,
+                striker.run.ending.is_set,
             )
 
     return Step(f"transactions of {name} aborted", act)
@@ -121,7 +123,7 @@ def no_room(name: str) -> Step:
 
 
 def scaled(striker: Striker) -> None:
-    """Three raters become five, one and three again; one of them dies in the middle of giving partitions up."""
+    """Three raters become five, one and three again; one dies in the middle of giving partitions up."""
     services = striker.services
     more = ("rater-3", "rater-4")
     with services.alone(*RATERS, *more):
@@ -161,9 +163,7 @@ def offsets_reset(striker: Striker) -> None:
                 admin.delete_consumer_groups([group])[group].result(20)
                 return True
             ends = run.watch.ends(topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS)
-            wanted = [
-                TopicPartition(*where, 0 if how == "earliest" else end) for where, end in ends.items()
-            ]
+            wanted = [TopicPartition(*where, 0 if how == "earliest" else end) for where, end in ends.items()]
             asked = [ConsumerGroupTopicPartitions(group, wanted)]
             found = admin.alter_consumer_group_offsets(asked)[group].result(20)
             return all(item.error is None for item in found.topic_partitions)
