@@ -22,7 +22,7 @@ $(shell rm -f $(PEERS_STAMP))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fault bench mutate peers compare-prices fuzz audit lint types imports fmt lock
+.PHONY: help setup demo test test-fault prove bench mutate peers compare-prices fuzz audit lint types imports fmt lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ test: lint types imports ## lint, types, import rules and all tests but the slow
 
 test-fault: setup ## the whole fault matrix: kills, pauses and aborts real processes
 	$(BIN)/python -m pytest tests/fault
+
+SEED ?= 1
+MINUTES ?= 4
+prove: setup ## the whole pipeline under faults: SEED=n MINUTES=m; prints what was injected, seen and held
+	$(BIN)/python -m tests.prove --seed $(SEED) --minutes $(MINUTES)
 
 bench: setup ## measure, answers checked first; writes bench/results
 	$(BIN)/python -m bench

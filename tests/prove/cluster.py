@@ -1,7 +1,8 @@
 """A stack of the run's own: brokers behind proxies, and PostgreSQL; everything of it may be killed."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from runtime.settings import KafkaSettings, PostgresSettings, SettingsLoader
 from tests.fix_stack import ROOT
 from tests.prove.proxies import Proxy
 
-BROKERS = 1
+BROKERS = 3
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Cluster:
 
     stack: LocalStack
     proxies: dict[int, Proxy] = field(default_factory=dict)
+    """By broker; services know the brokers by these alone."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     """One fault at a time that takes brokers away: two of three dead at once is another fault."""
 
@@ -34,9 +36,11 @@ class Cluster:
         checkout.kafka.fetch()
         stack = LocalStack(folder, checkout.place.jars)
         stack.reset()
-        made = cls(stack)
+        made = cls(stack, {number: Proxy(0) for number in range(1, BROKERS + 1)})
         try:
-            stack.up()
+            stack.up(brokers=BROKERS, proxied=[proxy.port for proxy in made.proxies.values()])
+            for number, proxy in made.proxies.items():
+                proxy.target = stack.layout().port("proxied", number)
             yield made
         finally:
             for proxy in made.proxies.values():
@@ -49,7 +53,7 @@ class Cluster:
 
     def proxied_bootstrap(self) -> str:
         """Where services connect."""
-        return self.kafka().bootstrap_servers
+        return ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.proxies.values())
 
     def postgres_dsn(self) -> str:
         """The server, as a role that may create databases."""
@@ -63,12 +67,10 @@ class Cluster:
     @property
     def brokers(self) -> list[int]:
         """Their numbers."""
-        return [1]
+        return list(self.proxies)
 
-    def kill(self, broker: int) -> None:
-        """SIGKILL a broker."""
-        self.stack.kafka.kill9()
-
-    def start(self, broker: int) -> None:
-        """Start a broker that is dead, with its data; wait until it answers."""
-        self.stack.kill9_kafka()
+    def start(self, brokers: Sequence[int]) -> None:
+        """Start brokers that are dead, with their data, side by side; wait until they serve."""
+        with ThreadPoolExecutor(max_workers=len(brokers)) as pool:
+            for started in [pool.submit(self.stack.start, broker) for broker in brokers]:
+                started.result()

@@ -32,6 +32,7 @@ class Load:
             kafka.client_config()
             | producer_limits(USAGE_EVENTS)
             | {
+                "log_level": 2,  # brokers are killed here all the time
                 "enable.idempotence": True,
                 "acks": "all",
                 "partitioner": "murmur2_random",

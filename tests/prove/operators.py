@@ -1,4 +1,4 @@
-"""What operators do while everything burns: apply books and budgets, correct; by the commands that they have."""
+"""What operators do while everything burns, by the commands that they have: books, budgets, corrections."""
 
 import json
 import subprocess
@@ -111,7 +111,7 @@ class Operators:
             "--book", str(version), "--apply", *_AUTHOR, "--reason", "the provider charges a tenth less",
             "--wait", "40",
         ]  # fmt: skip
-        answer = self.run(*given)
+        answer: dict[str, Any] = self.run(*given)
         self._correction("rerate", given, answer, [], from_us=from_us, to_us=to_us, model=model, book=version)
         return answer
 

@@ -30,8 +30,8 @@ class Poison:
 
 KINDS = (
     "bad_avro", "cut_off", "left_over", "unknown_fingerprint", "null_value", "empty_value", "null_key",
-    "other_key", "other_partition", "large_value", "too_large", "negative", "not_a_number", "too_many_digits", "overflow",
-    "nul_character", "impossible_counts", "empty_provider",
+    "other_key", "other_partition", "large_value", "too_large", "negative", "not_a_number",
+    "too_many_digits", "overflow", "nul_character", "impossible_counts", "empty_provider",
 )  # fmt: skip
 
 

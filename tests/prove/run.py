@@ -1,4 +1,4 @@
-"""One run from nothing to its verdict: a stack, topics, books, processes, a stream, faults, and what is left."""
+"""Everything that one run works on: topics, books, processes, a stream, and the settings of it all."""
 
 import os
 import secrets
@@ -31,7 +31,8 @@ PARTITIONS = 4
 PER_SECOND = 50.0
 SESSION_MS, TRANSACTION_MS = 5_000, 10_000
 WORKERS = (
-    "rater-0", "rater-1", "rater-2", "aggregator-0", "aggregator-1", "totals-0", "ledger-0", "ledger-1", "guard-0",
+    "rater-0", "rater-1", "rater-2", "aggregator-0", "aggregator-1", "totals-0", "ledger-0", "ledger-1",
+    "guard-0",
 )  # fmt: skip
 _OWN = "RATESTREAM_"
 
@@ -52,6 +53,11 @@ class Run:
     watch: Watch
     previous: bool
     ending: threading.Event = field(default_factory=threading.Event)
+    begun_s: float = field(default_factory=time.monotonic)
+
+    def clock_text(self) -> str:
+        """Seconds since the beginning, for lines."""
+        return f"{time.monotonic() - self.begun_s:6.1f} s"
 
     def say(self, text: str) -> None:
         """One line for whoever waits."""
@@ -65,7 +71,7 @@ class Run:
 
 @contextmanager
 def prepared(seed: int, directory: Path, cluster: Cluster, previous_dir: Path | None) -> Iterator[Run]:
-    """Topics, a database, a book and budgets; processes are not started yet. Ends every process at its end."""
+    """Topics, a database, a book and budgets, and no process yet. Ends every process at its end."""
     with ExitStack() as stack:
         journal = Journal(directory / "journal.jsonl")
         stack.callback(journal.close)

@@ -43,6 +43,8 @@ class Worker:
     wanted: bool = False
     process: subprocess.Popen[bytes] | None = None
     lives: int = 0
+    next_life: Life | None = None
+    """What the supervisor gives it when it has died; None: an ordinary one."""
     paused: bool = False
     doomed: str = ""
     """Why it is about to die, where the nemesis sees to it."""
@@ -118,8 +120,13 @@ class Services:
         worker = self.worker(name)
         with worker.lock:
             worker.wanted = True
+            worker.next_life = None
             self._spawn(worker, life)
         return worker
+
+    def then(self, name: str, life: Life) -> None:
+        """What it is given once it has died, in place of an ordinary life."""
+        self.worker(name).next_life = life
 
     def stop(self, name: str) -> int | None:
         """SIGTERM, wait, and do not start it again. Returns the exit code."""
@@ -225,7 +232,8 @@ class Services:
                 return
             self._ended(worker, code)
         if worker.wanted and time.monotonic() >= worker.again_s:
-            self._spawn(worker, Life(previous=worker.life.previous))
+            life, worker.next_life = worker.next_life, None
+            self._spawn(worker, life or Life(previous=worker.life.previous))
 
     def _ended(self, worker: Worker, code: int) -> None:
         if worker.process is None:

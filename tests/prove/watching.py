@@ -63,6 +63,39 @@ class Watch:
         name = self.world.prefix + group
         return not self.admin.describe_consumer_groups([name])[name].result(15).members
 
+    def leaders(self) -> dict[tuple[str, int], int]:
+        """Which broker leads each partition of the run's topics."""
+        topics_now = self.admin.list_topics(timeout=15).topics
+        return {
+            (name, number): partition.leader
+            for name, topic in topics_now.items()
+            if name.startswith((self.world.prefix, "__"))
+            for number, partition in topic.partitions.items()
+        }
+
+    def replicas_behind(self) -> int:
+        """Replicas that are not in sync."""
+        topics_now = self.admin.list_topics(timeout=15).topics
+        return sum(
+            len(set(partition.replicas) - set(partition.isrs))
+            for topic in topics_now.values()
+            for partition in topic.partitions.values()
+        )
+
+    def group_coordinator(self, group: str) -> int:
+        """The broker that keeps a group, its name given without prefix."""
+        name = self.world.prefix + group
+        found = self.admin.describe_consumer_groups([name])[name].result(15).coordinator
+        return int(found.id)
+
+    def transaction_coordinator(self, transactional_id: str) -> int:
+        """The broker that keeps a producer's transactions: where Java's hash of its id leads."""
+        state = self.admin.list_topics(timeout=15).topics["__transaction_state"].partitions
+        hashed = 0
+        for character in transactional_id:
+            hashed = (31 * hashed + ord(character)) & 0xFFFFFFFF
+        return int(state[(hashed & 0x7FFFFFFF) % len(state)].leader)
+
     def ends(self, *names: str) -> dict[tuple[str, int], int]:
         """The last stable offset of each partition of these topics."""
         wanted = [

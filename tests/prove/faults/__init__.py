@@ -1,0 +1,1 @@
+"""What goes wrong, each kind in the module of what it strikes."""
