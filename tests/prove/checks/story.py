@@ -1,0 +1,129 @@
+"""The journal in the order in which checks ask of it: what was published, and what has to follow."""
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from tests.oracle.books import Books
+from tests.prove.checks.facts import Json, Place
+
+Identity = tuple[str, str, str]
+
+
+class KnownBooks(Books):
+    """Books that remember periods: an instant within a period that was found is in that period."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        super().__init__(texts=texts)
+        self._periods: dict[tuple[str, str | None], list[tuple[int, int]]] = {}
+
+    def period(self, customer: str, at_us: int, price_card: str | None = None) -> tuple[int, int]:
+        """The billing period, as the oracle finds it."""
+        known = self._periods.setdefault((customer, price_card), [])
+        for start_us, end_us in known:
+            if start_us <= at_us < end_us:
+                return start_us, end_us
+        found = super().period(customer, at_us, price_card)
+        known.append(found)
+        return found
+
+
+@dataclass(slots=True)
+class Story:
+    """A journal by what it tells."""
+
+    events: dict[Identity, Json] = field(default_factory=dict)
+    by_place: dict[Place, Json] = field(default_factory=dict)
+    """Everything published to usage.events."""
+    unacked: list[Json] = field(default_factory=list)
+    books: dict[int, KnownBooks] = field(default_factory=dict)
+    budgets: dict[int, list[Json]] = field(default_factory=dict)
+    routes: dict[int, list[Json]] = field(default_factory=dict)
+    corrections: list[Json] = field(default_factory=list)
+    deliveries: list[Json] = field(default_factory=list)
+    quiet_after_us: int = 0
+    faults: list[tuple[int, int]] = field(default_factory=list)
+    """Microseconds UTC from which until which a fault was on, or its effect may last."""
+    drained_s: float | None = None
+
+    @property
+    def repeats(self) -> list[Json]:
+        return [entry for entry in self.by_place.values() if entry["kind"] == "repeat"]
+
+    def is_unsure(self, place: Place) -> bool:
+        """Whether a record there may be one that was never acknowledged."""
+        return bool(self.unacked) and place not in self.by_place
+
+
+PUBLISHED = ("event", "repeat", "conflict", "late", "poison")
+AFTER_FAULT_S = 30.0
+"""A fault without an end in the journal counts for so long; so does its echo after the end."""
+
+
+def story(entries: Iterable[Json]) -> Story:
+    """Everything that the journal says. Later versions of books and budgets stand beside earlier ones."""
+    found, listed = Story(), list(entries)
+    for entry in listed:
+        kind = entry["kind"]
+        if kind in PUBLISHED:
+            found.by_place[entry["partition"], entry["offset"]] = entry
+        if kind == "event":
+            found.events[identity_of(entry)] = entry
+        elif kind == "unacked":
+            found.unacked.append(entry)
+        elif kind == "book":
+            found.books[entry["version"]] = KnownBooks(entry["texts"])
+        elif kind == "budget":
+            found.budgets[entry["version"]] = list(entry["budgets"])
+        elif kind == "correction":
+            found.corrections.append(entry)
+        elif kind == "delivery":
+            found.deliveries.append(entry)
+        elif kind == "phase" and entry["name"] == "drained":
+            found.drained_s = entry.get("after_s")
+    found.faults = _faults(listed)
+    return found
+
+
+def identity_of(record: Json) -> Identity:
+    return record["customer_id"], record["source"], record["event_id"]
+
+
+def number(text: Any) -> Fraction | None:
+    """A decimal as text, or what PostgreSQL gives, exactly; None stays None."""
+    return None if text is None else Fraction(str(text))
+
+
+def exact(text: Any) -> Fraction:
+    """A decimal that is there."""
+    return Fraction(str(text))
+
+
+def _faults(entries: list[Json]) -> list[tuple[int, int]]:
+    """When faults were on, on the clock of append times."""
+    shifts = [
+        entry["append_us"] / 1e6 - entry["at"]
+        for entry in entries
+        if entry["kind"] == "event" and "append_us" in entry
+    ]
+    if not shifts:
+        return []
+    shift = statistics.median(shifts)
+    spans: list[tuple[float, float]] = []
+    open_: dict[tuple[Any, Any], float] = {}
+    for entry in entries:
+        if entry["kind"] in {"fault", "recovered"}:
+            key = entry["name"], entry.get("target")
+            if entry["kind"] == "fault":
+                open_[key] = entry["at"]
+            elif key in open_:
+                spans.append((open_.pop(key), entry["at"] + AFTER_FAULT_S))
+    spans += [(at, at + 2 * AFTER_FAULT_S) for at in open_.values()]
+    spans += [
+        (entry["at"], entry["at"] + AFTER_FAULT_S)
+        for entry in entries
+        if entry["kind"] in {"failpoint", "ended"}
+    ]
+    return [(round((begin + shift) * 1e6), round((end + shift) * 1e6)) for begin, end in spans]

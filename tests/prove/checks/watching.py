@@ -1,0 +1,162 @@
+"""While the run goes on: frames account for what they received, and nothing that is up stands still."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from tests.prove.checks.conservation import frame_problems
+from tests.prove.checks.facts import Item, Json
+from tests.prove.checks.reading import Broker, assembled
+
+STUCK_S = 60.0
+ASK_S = 3.0
+INPUTS = {
+    "rater": ("usage.events", "usage.corrections"),
+    "ledger": ("usage.rated", "usage.rejected"),
+    "aggregator": ("usage.deltas",),
+    "totals": ("usage.totals",),
+    "guard": ("usage.totals",),
+}
+"""Topics of each consumer group, named without the prefix. The ledger's positions are PostgreSQL's."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far each stage is, and since when it has not moved although there was something to do."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
+
+    def look(
+        self, behind: dict[str, int], positions: dict[str, int], excused_until: float, now: float
+    ) -> list[str]:
+        """Stages that were behind and stood still for longer than allowed, no fault excusing them."""
+        found = []
+        for stage, lag in behind.items():
+            if lag <= 0 or positions[stage] != self.positions.get(stage):
+                self.since[stage] = now
+            self.positions[stage] = positions[stage]
+            stood = now - max(self.since.setdefault(stage, now), excused_until)
+            if stood > STUCK_S:
+                found.append(f"I12: {stage} is {lag} records behind and has stood still for {stood:.0f} s")
+        return found
+
+
+@dataclass(slots=True)
+class Watch:
+    """What was seen so far of one run."""
+
+    kafka: Broker
+    dsn: str
+    progress: Progress = field(default_factory=Progress)
+    chunks: dict[int, list[bytes]] = field(default_factory=dict)
+    last: dict[int, Json] = field(default_factory=dict)
+    consumer: Consumer | None = None
+
+    def look(self, entries: Iterable[Json]) -> list[str]:
+        """What is wrong now. Whoever cannot be asked, because a fault is on, is asked at the next look."""
+        problems = self._frames()
+        try:
+            behind, positions = self._positions()
+        except (KafkaException, psycopg.Error):
+            return problems
+        return problems + self.progress.look(behind, positions, excused(entries), time.monotonic())
+
+    def _frames(self) -> list[str]:
+        problems: list[str] = []
+        try:
+            consumer = self._reader()
+            while messages := consumer.consume(500, timeout=0.2):
+                for message in messages:
+                    if message.error() is not None:
+                        continue  # asked again by the client itself
+                    partition = message.partition() or 0
+                    item = Item(partition, message.offset() or 0, 0, None, message.value())
+                    frame = assembled(self.chunks, item, problems)
+                    if frame is not None:
+                        problems += [
+                            f"I3: {problem}" for problem in frame_problems(self.last.get(partition), frame)
+                        ]
+                        self.last[partition] = frame
+        except KafkaException:
+            return problems
+        return problems
+
+    def _reader(self) -> Consumer:
+        if self.consumer is None:
+            name = self.kafka.topic_prefix + "usage.deltas"
+            consumer = Consumer(
+                self.kafka.client_config()
+                | {
+                    "group.id": "prove-watch",  # the client wants one; it is never joined
+                    "enable.auto.commit": False,
+                    "isolation.level": "read_committed",
+                }
+            )
+            partitions = consumer.list_topics(name, timeout=ASK_S).topics[name].partitions
+            consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in partitions])
+            self.consumer = consumer
+        return self.consumer
+
+    def _positions(self) -> tuple[dict[str, int], dict[str, int]]:
+        """(records behind, sum of positions) by stage."""
+        admin = AdminClient(self.kafka.client_config())
+        ends = self._ends(admin)
+        behind, positions = {}, {}
+        for stage, topics in INPUTS.items():
+            known = self._ledger() if stage == "ledger" else self._group(admin, stage)
+            if stage == "rater":
+                known |= {("usage.events", p): frame["events"]["to_offset"] for p, frame in self.last.items()}
+                known |= {
+                    ("usage.corrections", p): frame["corrections"]["to_offset"]
+                    for p, frame in self.last.items()
+                }
+            wanted = {where: end for where, end in ends.items() if where[0] in topics}
+            behind[stage] = sum(max(0, end - known.get(where, 0)) for where, end in wanted.items())
+            positions[stage] = sum(known.get(where, 0) for where in wanted)
+        return behind, positions
+
+    def _ends(self, admin: AdminClient) -> dict[tuple[str, int], int]:
+        cut = len(self.kafka.topic_prefix)
+        names = {self.kafka.topic_prefix + topic for topics in INPUTS.values() for topic in topics}
+        listed = admin.list_topics(timeout=ASK_S).topics
+        asked = {
+            TopicPartition(name, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client has no types
+            for name in names & listed.keys()
+            for number in listed[name].partitions
+        }
+        futures = admin.list_offsets(asked, request_timeout=ASK_S)
+        return {(one.topic[cut:], one.partition): future.result().offset for one, future in futures.items()}
+
+    def _group(self, admin: AdminClient, stage: str) -> dict[tuple[str, int], int]:
+        prefix = self.kafka.topic_prefix
+        asked: Any = [ConsumerGroupTopicPartitions(prefix + stage)]
+        found = admin.list_consumer_group_offsets(asked, request_timeout=ASK_S)[prefix + stage].result()
+        return {(one.topic[len(prefix) :], one.partition): one.offset for one in found.topic_partitions or []}
+
+    def _ledger(self) -> dict[tuple[str, int], int]:
+        with psycopg.connect(self.dsn, connect_timeout=int(ASK_S)) as connection:
+            rows = connection.execute(
+                b"select topic, kafka_partition, next_offset from ledger.positions"
+            ).fetchall()
+        return {
+            (name.removeprefix(self.kafka.topic_prefix), partition): offset
+            for name, partition, offset in rows
+        }
+
+
+def excused(entries: Iterable[Json]) -> float:
+    """Until when (seconds of the journal's clock) standing still is a fault's doing: its last word counts."""
+    told = ("fault", "recovered", "started", "ended", "failpoint")
+    return max((entry["at"] for entry in entries if entry["kind"] in told), default=0.0)
