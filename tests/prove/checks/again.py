@@ -6,8 +6,8 @@ makes the live amount the price of the live quantity.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from operator import itemgetter
 
@@ -40,6 +40,8 @@ class Leg:
     shares: Shares
     owed: Fraction = ZERO
     """Of the price, what lines of adjustment must come to."""
+    meters: Mapping[str, Mapping[str, Fraction | None]] | None = None
+    """What lines must come to by side and meter, those of a pool together; None for a reversal."""
 
 
 @dataclass(slots=True)
@@ -140,7 +142,7 @@ class Again:
     def _rated(self, event: Json, version: int, pools: Pools, revision: int = 0) -> Leg:
         """An event by a version of the book; what it takes up is added to `pools`."""
         books, before = self.story.books[version], dict(pools)
-        cost, price, _, _ = in_detail(books, event, pools)
+        cost, price, costs, prices = in_detail(books, event, pools)
         shares = {
             key[1:]: (
                 after[0] - before.get(key, (ZERO, ZERO))[0],
@@ -151,7 +153,8 @@ class Again:
         }
         period = books.period(event["customer_id"], event["event_time_us"])
         leaves = split(event["usage_semantics"], event["usage"])
-        return Leg(cost, price, event, version, revision, period, leaves, shares)
+        meters = {"cost": costs, "price": prices}
+        return Leg(cost, price, event, version, revision, period, leaves, shares, meters=meters)
 
     def _reversal(self, command: Json, customer: Customer, identity: Identity, version: int) -> Leg:
         """The current record negated, and what that leaves owing of each of its periods."""
@@ -198,7 +201,7 @@ class Again:
             owed += settled - amount
             run.pop((identity[0], *key), None)
         price = _adjusted(leg.price, owed, self._currency(identity[0], leg))
-        return Leg(leg.cost, price, of.event, leg.version, leg.revision, leg.period, leg.leaves, shares, owed)
+        return replace(leg, price=price, event=of.event, shares=shares, owed=owed)
 
     def _price(self, version: int, own: int, period: tuple[str, int], quantity: Fraction) -> Fraction:
         """A(Q): P(Q) rounded, by the newest version that prices the period, else by the record's own."""
@@ -236,6 +239,9 @@ class Again:
             added = sum((number(line["amount"]) or ZERO for line in lines), ZERO)
             if expected.amount is not None:
                 same(f"{name} lines of the {side}", added, expected.amount)
+            if leg.meters is not None:
+                same(f"{name} {side} by meter", by_meter(rating, lines), leg.meters[side])
+            self.tally.count("lines", len(lines))
         owed = sum(
             (number(line["amount"]) or ZERO for line in rating["lines"] if line["meter"] == ADJUSTMENT), ZERO
         )
@@ -246,6 +252,24 @@ class Again:
         """What a reversal negates of its target's own adjustments."""
         identity = identity_of(item.record["event"])
         return -self.customers[identity[0]].current[identity].owed
+
+
+def by_meter(rating: Json, lines: Iterable[Json]) -> dict[str, Fraction | None]:
+    """What the lines of one side say of each meter, without adjustments; those of a pool under its name."""
+    pools = sorted((state["pool"] for state in rating["pools_before"]), key=len, reverse=True)
+    pooled = {
+        line["meter"]: pool for pool in pools for line in rating["lines"]
+        if line["side"] == "price" and pool in line["explain"]
+    }  # fmt: skip
+    found: dict[str, Fraction | None] = {}
+    for line in lines:
+        if line["meter"] == ADJUSTMENT:
+            continue
+        pool = pooled.get(line["meter"]) if line["side"] == "price" else None
+        name = f"pool {pool}" if pool else line["meter"]
+        before, amount = found.get(name), number(line["amount"])
+        found[name] = amount if before is None else before + (amount or ZERO)
+    return found
 
 
 @dataclass(slots=True)

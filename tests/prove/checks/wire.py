@@ -13,6 +13,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas" / "avro"
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
+NAMED = ("record", "enum", "fixed")
 Json = dict[str, Any]
 
 
@@ -38,15 +39,21 @@ def decoded(name: str, value: bytes | None) -> Json:
 
 def encoded(name: str, record: Json) -> bytes:
     """The record under the newest schema of that name."""
-    schema = fastavro.parse_schema(_inline(name))
+    schema, _ = _schemas(name)[fingerprint_of(name)[2:]]
     body = io.BytesIO()
     fastavro.schemaless_writer(body, schema, record)
-    return MARKER + _print(_inline(name)) + body.getvalue()
+    return fingerprint_of(name) + body.getvalue()
 
 
 def is_newest(name: str, value: bytes) -> bool:
     """Whether the bytes were written with the newest schema of that name."""
-    return value[2:HEADER_BYTES] == _print(_inline(name))
+    return value[:HEADER_BYTES] == fingerprint_of(name)
+
+
+@cache
+def fingerprint_of(name: str) -> bytes:
+    """The ten bytes in front of a record of the newest schema."""
+    return MARKER + _print(_inline(name))
 
 
 @cache
@@ -85,7 +92,7 @@ def _inline(name: str) -> Json:
         if isinstance(node, list):
             return [walk(item) for item in node]
         if isinstance(node, dict):
-            if node.get("type") in {"record", "enum", "fixed"}:
+            if "name" in node and isinstance(node["type"], str) and node["type"] in NAMED:
                 seen.add(node["name"].removeprefix("ratestream."))
             return {
                 key: walk(item) if key in {"type", "items", "values", "fields"} else item
