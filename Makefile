@@ -22,7 +22,7 @@ $(shell rm -f $(PEERS_STAMP))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fault prove bench mutate peers compare-prices fuzz audit lint types imports fmt lock
+.PHONY: help setup demo test test-fault prove bench mutate peers compare-prices fuzz audit lint types imports fmt lock simulate
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ SEED ?= 1
 MINUTES ?= 4
 prove: setup ## the whole pipeline under faults: SEED=n MINUTES=m; prints what was injected, seen and held
 	$(BIN)/python -m tests.prove --seed $(SEED) --minutes $(MINUTES)
+
+simulate: setup ## 10,000 seeds of the simulator: the services' own code in a world of faults
+	$(BIN)/python -m tests.simulation
 
 bench: setup ## measure, answers checked first; writes bench/results
 	$(BIN)/python -m bench

@@ -1,0 +1,101 @@
+"""What the adapters have in place of their libraries while a world runs."""
+
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from tests.simulation import clients, disk, producing
+from tests.simulation.schedule import SECOND_US, Schedule
+
+
+class NoWatchdog:
+    """Nothing hangs here but by the schedule."""
+
+    def __init__(self, *_args: object) -> None: ...
+
+    @contextmanager
+    def within(self, _limit_s: float, _what: str) -> Iterator[None]:
+        yield
+
+
+class NoMetrics:
+    """Counts nothing: what a world sees, its fakes count."""
+
+    service = "simulated"
+
+    def begin(self, *_what: object) -> None: ...
+    def add(self, *_what: object, **_labels: object) -> None: ...
+    def set(self, *_what: object, **_labels: object) -> None: ...
+    def observe(self, *_what: object, **_labels: object) -> None: ...
+
+
+def _flat(meta: Any) -> dict[str, Any]:
+    """dataclasses.asdict of what the local state says of itself, without its general recursion."""
+    return dict(vars_of(meta)) | {"head": dict(vars_of(meta.head)), "log": dict(vars_of(meta.log))}
+
+
+def vars_of(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+class _Time:
+    """The module `time`, by the schedule."""
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        Schedule.running.sleep(seconds)
+
+    @staticmethod
+    def monotonic() -> float:
+        return Schedule.running.now_us / SECOND_US
+
+
+def _rmtree(path: disk.SimPath, **_more: object) -> None:
+    disk.Disk.now.remove(path)
+
+
+def places() -> dict[str, Any]:
+    """Each name that is replaced: libraries and the machine's clock, nothing of the project's own."""
+    return {
+        "runtime.kafka.group.Consumer": clients.SimConsumer,
+        "runtime.kafka.reading.Consumer": clients.SimConsumer,
+        "runtime.kafka.transactions.Producer": producing.SimProducer,
+        "runtime.kafka.transactions.Watchdog": NoWatchdog,
+        "runtime.kafka.reading.time": _Time,
+        "rater.adapters.assignment.time": _Time,
+        "rater.adapters.assignment.list_offsets": clients.list_offsets,
+        "rater.adapters.assignment.describe": clients.describe,
+        "ledger.adapters.beginning.list_offsets": clients.list_offsets,
+        "ledger.adapters.beginning.describe": clients.describe,
+        "rater.adapters.state.Rdict": disk.SimRdict,
+        "rater.adapters.state.WriteBatch": disk.SimBatch,
+        "rater.adapters.state.table_options": disk.table_options,
+        "rater.adapters.state.asdict": _flat,
+        "rater.adapters.state.shutil": SimpleNamespace(rmtree=_rmtree),
+    }
+
+
+def executors() -> dict[str, Any]:
+    """The pools of threads; imported late, for they need what this module gives."""
+    ledgers = importlib.import_module("tests.simulation.ledgers")
+    return {"ledger.service.ThreadPoolExecutor": ledgers.SimExecutor}
+
+
+@contextmanager
+def patched() -> Iterator[None]:
+    """Worlds run inside this, one after another."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with ExitStack() as stack, warnings.catch_warnings():
+            for name, replacement in (places() | executors()).items():
+                module, attribute = name.rsplit(".", 1)
+                stack.enter_context(patch.object(importlib.import_module(module), attribute, replacement))
+            yield
+    finally:
+        logging.disable(before)
