@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 from faust import streams
 
 from aggregator.adapters.transport import CommittedApp, CommittedConsumer, CommittedTransport
+from runtime.errors import InfrastructureError
 
 _WAIT_S = 30.0
 
@@ -40,13 +42,21 @@ async def check_committed_reads(
 
     Raises:
         ProbeError: the aborted one is seen, or the committed one is not.
+        InfrastructureError: Kafka is away.
     """
+    try:
+        await _check(app, auth, topic, transactional_id)
+    except KafkaError as error:
+        raise InfrastructureError(f"whether aborted records are hidden cannot be tried: {error}") from error
+
+
+async def _check(app: CommittedApp, auth: Mapping[str, Any], topic: str, transactional_id: str) -> None:
     servers = [f"{url.host}:{url.port}" for url in app.conf.broker_consumer]
     producer = AIOKafkaProducer(
         bootstrap_servers=servers, client_id=transactional_id, transactional_id=transactional_id, **auth
     )
-    await producer.start()
     try:
+        await producer.start()
         await producer.begin_transaction()
         aborted = await (await producer.send(topic, b"aborted", partition=0))
         await producer.abort_transaction()

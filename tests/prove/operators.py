@@ -54,7 +54,7 @@ class Operators:
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
         given = ["book", "apply", str(folder), *_AUTHOR, *(["--retroactive"] if retroactive else [])]
-        answer = self.run(*given)
+        answer = self.run(*given, findings_are_final=True)
         self.journal.add(
             "book", version=answer["version"], applied_at_us=_now_us(), effective_at_us=None,
             retroactive=retroactive, texts=list(files.values()), answer=answer,
@@ -62,12 +62,15 @@ class Operators:
         return int(answer["version"])
 
     def change_prices(self, percent: int, in_s: int) -> int:
-        """The list price from some seconds from now on."""
-        at_us = (_now_us() // 1_000_000 + LEAD_S + in_s) * 1_000_000
-        self.plan.changes.append(
-            (datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%FT%TZ"), percent)
-        )
-        return self.apply_book()
+        """The list price from some seconds from now on: an operator who comes too late takes a later date."""
+        for more_s in (0, 15, 45):
+            at_s = _now_us() // 1_000_000 + LEAD_S + in_s + more_s
+            self.plan.changes.append((datetime.fromtimestamp(at_s, UTC).strftime("%FT%TZ"), percent))
+            try:
+                return self.apply_book()
+            except RefusedError:
+                self.plan.changes.pop()
+        raise RefusedError(f"prices at {percent} % were refused at every date")
 
     def apply_budgets(self, *, tighter: bool = False) -> int:
         """Make these the newest budgets."""
