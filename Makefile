@@ -12,6 +12,8 @@ MINUTES ?= 16
 
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.stamp
+BENCH_PEERS := .venv-bench
+BENCH_PEERS_STAMP := $(BENCH_PEERS)/.stamp
 
 # An environment holds absolute paths: one that was made elsewhere (a moved or copied checkout) is made again.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -20,9 +22,12 @@ endif
 ifneq ($(shell cat $(PEERS_STAMP) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(PEERS_STAMP))
 endif
+ifneq ($(shell cat $(BENCH_PEERS_STAMP) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(BENCH_PEERS_STAMP))
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fault prove bench mutate peers compare-prices fuzz audit lint types imports fmt lock simulate
+.PHONY: help setup demo test test-fault prove bench bench-full bench-report bench-peers mutate peers compare-prices fuzz audit lint types imports fmt lock simulate
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,8 +59,22 @@ prove: setup ## the whole pipeline under faults: SEED=n MINUTES=m; prints what w
 simulate: setup ## 10,000 seeds of the simulator: the services' own code in a world of faults
 	$(BIN)/python -m tests.simulation
 
-bench: setup ## measure, answers checked first; writes bench/results
+bench: setup bench-peers ## measure for half an hour, peers beside it, answers checked first; writes bench/results
 	$(BIN)/python -m bench
+
+bench-full: setup bench-peers ## the same for hours: a million customers, 100 million known ids
+	$(BIN)/python -m bench --full
+
+bench-report: setup bench-peers ## docs/performance: figures and plots of docs/performance/results.json
+	$(BIN)/python -m bench.report
+	$(BENCH_PEERS)/bin/python -m bench.plots
+
+bench-peers: $(BENCH_PEERS_STAMP) ## make .venv-bench with the frameworks that we measure beside us
+
+$(BENCH_PEERS_STAMP): requirements/bench.txt
+	$(PYTHON) -m venv $(BENCH_PEERS)
+	$(BENCH_PEERS)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt
+	@echo '$(CURDIR)' > $(BENCH_PEERS_STAMP)
 
 peers: $(PEERS_STAMP) ## make .venv-peers with the packages that we compare with; no other target needs it
 
@@ -108,6 +127,8 @@ lock: ## pin requirements anew with uv: exact versions and hashes, no download a
 	  pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --python-version 3.11 requirements/peers.in -o requirements/peers.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 requirements/bench.in -o requirements/bench.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --python-version 3.11 -c requirements/dev.txt requirements/mutation.in -o requirements/mutation.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \

@@ -1,90 +1,113 @@
-"""`make bench`: figures beside a baseline of the same run, answers checked before timing; JSON out."""
+"""`make bench`: parts beside their baselines, answers checked before a figure is told; JSON out."""
 
 import argparse
 import json
 import os
 import platform
-import statistics
-import tempfile
+import subprocess
+import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import book, ledger_questions
-from bench.aggregator import run as aggregator
-from bench.alerts import run as alerts
-from bench.ledger import quick
-from bench.ledger import run as ledger
-from bench.micro import price
-from bench.peers import timing
-from bench.pipeline.run import clean_up, database, empty_database, new_world, run_bare, run_rater
+from bench.parts import PARTS, SIZES, Size
+from bench.pipeline.run import clean_up
 from cli.stack.local import LocalStack
 from runtime.settings import SettingsLoader
 
-PARTS = ("price", "book", "questions", "ledger", "loops", "aggregator", "alerts")
 RESULTS = Path(__file__).parent / "results"
+_CHANGEABLE = ("events", "known", "rounds", "cards", "month_events", "ledger_rows", "rate")
+_MINUTES = 27  # after which no further part begins, so that it ends within half an hour
+
+
+def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command was asked."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--only", choices=PARTS, nargs="+", default=list(PARTS), help="these parts; by default all"
+    )
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--short", dest="size", action="store_const", const="short", help="a few minutes; a try"
+    )
+    size.add_argument(
+        "--full", dest="size", action="store_const", const="full", help="hours; no limit of time"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help=f"no part begins later; {_MINUTES}, and none with --full"
+    )
+    parser.add_argument("--output", type=Path, help="the JSON; by default bench/results/<time>.json")
+    for name in _CHANGEABLE:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int)
+    arguments = parser.parse_args(given)
+    arguments.size = arguments.size or "usual"
+    if arguments.minutes is None and arguments.size != "full":
+        arguments.minutes = _MINUTES
+    return arguments
 
 
 def main() -> None:
-    """Run the benchmarks and write their figures."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000, help="events a loop copies or rates")
-    parser.add_argument("--known", type=int, default=1_000_000, help="ids that the rater knows beforehand")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cards", type=int, default=book.CARDS, help="cards of the big book")
-    parser.add_argument(
-        "--month-events",
-        type=int,
-        default=ledger_questions.EVENTS,
-        help="events that questions are asked about",
-    )
-    parser.add_argument(
-        "--ledger-rows", type=int, default=quick.ROWS, help="rows that a quick verification counts and sums"
-    )
-    parser.add_argument(
-        "--short", action="store_true", help="of aggregator and alerts: a tenth of everything"
-    )
-    parser.add_argument(
-        "--rate", type=int, default=5_000, help="events a second, of aggregator's frames and of alerts"
-    )
-    parser.add_argument("--only", choices=PARTS, help="one part; by default all")
-    arguments = parser.parse_args()
-    parts = PARTS if arguments.only is None else (arguments.only,)
+    """Run the parts, and write their figures after each, so that a run that breaks off leaves what it had."""
+    arguments = parse()
+    size = _size(arguments)
     loader = SettingsLoader.of_process()
-    figures: dict[str, Any] = {"machine": _machine()}
+    path = arguments.output or RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    began_s = time.monotonic()
+    figures: dict[str, Any] = {
+        "machine": machine(), "size": arguments.size, "seconds": {}, "left_out": [], "failed": {},
+    }  # fmt: skip
     with _services(loader):
-        if "price" in parts:
-            print("one price ...", flush=True)
-            figures |= {"price": price.run(), "peers": timing.run()}
-        if "book" in parts:
-            print(f"a book of {arguments.cards:,} cards, {book.VERSIONS} versions each ...", flush=True)
-            figures["book"] = book.run(empty_database(loader), arguments.cards)
-        if "questions" in parts:
-            print(f"questions over a month of {arguments.month_events:,} events ...", flush=True)
-            figures["questions"] = ledger_questions.run(empty_database(loader), arguments.month_events)
-        if "ledger" in parts:
-            figures["ledger"] = ledger.run(
-                loader, arguments.events, arguments.rounds, arguments.ledger_rows, partial(print, flush=True)
-            )
-        if "loops" in parts:
-            figures |= _loops(loader, arguments)
-        if "aggregator" in parts:
-            sizes = aggregator.sizes_from(short=arguments.short, rate=arguments.rate)
-            figures["aggregator"] = aggregator.run(loader, sizes, partial(print, flush=True))
-        if "alerts" in parts:
-            figures["alerts"] = alerts.run(
-                loader,
-                alerts.sizes_from(short=arguments.short, rate=arguments.rate),
-                partial(print, flush=True),
-            )
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    _show(figures, path)
+        for name in PARTS:
+            if name not in arguments.only:
+                continue
+            part_began_s = time.monotonic()
+            if arguments.minutes is not None and part_began_s - began_s > arguments.minutes * 60:
+                figures["left_out"].append(name)
+                continue
+            print(f"== {name}", flush=True)
+            try:
+                figures[name] = PARTS[name].run(loader, size, partial(print, flush=True))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - told in the result and by the exit code
+                traceback.print_exc()
+                figures["failed"][name] = f"{type(error).__name__}: {error}"[-2_000:]
+            finally:
+                clean_up(loader)
+            figures["seconds"][name] = round(time.monotonic() - part_began_s, 1)
+            path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    for name, part in PARTS.items():
+        if name in figures:
+            part.show(figures[name])
+    _close(figures, path)
+
+
+def _close(figures: dict[str, Any], path: Path) -> None:
+    print(f"\nseconds: {json.dumps(figures['seconds'])}")
+    if figures["left_out"]:
+        print(f"left out for want of time: {', '.join(figures['left_out'])}")
+    print(f"written to {path}")
+    if figures["failed"]:
+        sys.exit("".join(f"failed: {name}: {why}\n" for name, why in figures["failed"].items()))
+
+
+def _size(arguments: argparse.Namespace) -> Size:
+    chosen: Size = SIZES[arguments.size]
+    told = {name: getattr(arguments, name) for name in _CHANGEABLE}
+    changed: Size = replace(chosen, **{name: value for name, value in told.items() if value is not None})
+    rate = changed.rate if arguments.rate is not None else None
+    if rate is not None:
+        changed = replace(
+            changed,
+            aggregator_sizes=replace(changed.aggregator_sizes, rate=rate),
+            alerts_sizes=replace(changed.alerts_sizes, rate=rate),
+        )
+    return changed
 
 
 @contextmanager
@@ -97,104 +120,39 @@ def _services(loader: SettingsLoader) -> Iterator[None]:
     try:
         yield
     finally:
-        clean_up(loader)
         if stack is not None and not was_up:
             stack.down()
 
 
-def _loops(loader: SettingsLoader, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Each round runs the three loops one after the other, so that its ratios share the machine's mood."""
-    bare, rated, known = [], [], []
-    with tempfile.TemporaryDirectory() as folder:
-        dsn = database(loader)
-        for number in range(1, arguments.rounds + 1):
-            print(
-                f"round {number}: bare loop, rater, rater that knows {arguments.known:,} ids ...", flush=True
-            )
-            world = new_world(loader, dsn, arguments.events, Path(folder))
-            bare.append(run_bare(world))
-            rated.append(run_rater(world))
-            world = new_world(loader, dsn, arguments.events, Path(folder), known=arguments.known)
-            known.append(run_rater(world))
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    names = ("ratestream", "confluent-kafka", "fastavro", "rocksdict", "faust-streaming", "psycopg")
     return {
-        "bare_loop": bare,
-        "rater": rated,
-        "rater_with_known_ids": known,
-        "known_ids": arguments.known,
-        "rater_to_bare_events_per_s": _ratios(rated, bare, "events_per_s"),
-        "bare_to_rater_cpu": _ratios(bare, rated, "cpu_s_per_million"),
-        "known_to_unknown_events_per_s": _ratios(known, rated, "events_per_s"),
-        "unknown_to_known_cpu": _ratios(rated, known, "cpu_s_per_million"),
-    }
-
-
-def _ratios(above: Sequence[dict[str, Any]], below: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
-    """Ratios of the same round: minimum, median, maximum."""
-    values = [round(a[key] / b[key], 3) for a, b in zip(above, below, strict=True)]
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
-
-
-def _machine() -> dict[str, Any]:
-    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": _commit(),
         "cpus": os.cpu_count(),
+        "cpu": _first_of("/proc/cpuinfo", "model name"),
+        "memory_mib": int(_first_of("/proc/meminfo", "MemTotal").split()[0] or 0) // 1024,
+        "kernel": platform.release(),
         "python": platform.python_version(),
-        "ratestream": version("ratestream"),
-        "confluent-kafka": version("confluent-kafka"),
-        "fastavro": version("fastavro"),
-        "rocksdict": version("rocksdict"),
+        **{name: version(name) for name in names},
     }
 
 
-def _show(figures: dict[str, Any], path: Path) -> None:
-    if "bare_loop" in figures:
-        _show_loops(figures)
-    if "book" in figures:
-        print("\na book of many years")
-        for name, value in figures["book"].items():
-            print(f"  {name:<28} {value}")
-    for name, part in (("ledger", ledger), ("aggregator", aggregator), ("alerts", alerts)):
-        if name in figures:
-            part.show(figures[name])
-    if "questions" in figures:
-        _show_questions(figures["questions"])
-    if "price" in figures:
-        print("\none price, microseconds (min, median, max)")
-        for name, timed in figures["price"].items():
-            print(f"  {name:<20} {timed['min']:.2f}  {timed['median']:.2f}  {timed['max']:.2f}")
-        _show_peers(figures["peers"])
-    print(f"\nwritten to {path}")
+def _first_of(path: str, name: str) -> str:
+    for line in Path(path).read_text("utf-8").splitlines() if Path(path).exists() else ():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return "0"
 
 
-def _show_questions(figures: dict[str, Any]) -> None:
-    print(f"\nquestions over {figures['events']:,} events, ms (min, median, max)")
-    for name, took in figures["ms"].items():
-        print(f"  {name:<42} {took['min']:>8} {took['median']:>8} {took['max']:>8}")
-
-
-def _show_loops(figures: dict[str, Any]) -> None:
-    for name in ("bare_loop", "rater", "rater_with_known_ids"):
-        runs = figures[name]
-        print(f"\n{name}: events/s, CPU-s a million, peak MiB")
-        for run in runs:
-            print(f"  {run['events_per_s']:>8,}  {run['cpu_s_per_million']:>6}  {run['peak_rss_mib']:>5}")
-    print("\nratios of the same round (min, median, max)")
-    for name in (
-        "rater_to_bare_events_per_s",
-        "bare_to_rater_cpu",
-        "known_to_unknown_events_per_s",
-        "unknown_to_known_cpu",
-    ):
-        ratio = figures[name]
-        print(f"  {name:<32} {ratio['min']:.3f}  {ratio['median']:.3f}  {ratio['max']:.3f}")
-
-
-def _show_peers(figures: dict[str, Any] | None) -> None:
-    if figures is None:
-        print("\nnot beside genai-prices and LiteLLM: `make peers` makes their environment")
-        return
-    print("\none price beside other packages, times faster (best rounds of this run)")
-    for name, times in figures["times_faster"].items():
-        print(f"  {name:<28} {times:.1f}")
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Kafka Streams doing the same work: Java, compiled where a compiler is found."""
