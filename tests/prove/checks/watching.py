@@ -10,6 +10,7 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
     TopicPartition,
 )
@@ -31,6 +32,10 @@ INPUTS = {
 """Topics of each consumer group, named without the prefix. The ledger's positions are PostgreSQL's."""
 
 
+Left = dict[tuple[str, int], tuple[int, int]]
+"""(position, end) by topic without prefix, and partition."""
+
+
 @dataclass(slots=True)
 class Progress:
     """How far each stage is, and since when it has not moved although there was something to do."""
@@ -40,16 +45,16 @@ class Progress:
 
     def look(
         self, behind: dict[str, int], positions: dict[str, int], excused_until: float, now: float
-    ) -> list[str]:
+    ) -> dict[str, str]:
         """Stages that were behind and stood still for longer than allowed, no fault excusing them."""
-        found = []
+        found = {}
         for stage, lag in behind.items():
             if lag <= 0 or positions[stage] != self.positions.get(stage):
                 self.since[stage] = now
             self.positions[stage] = positions[stage]
             stood = now - max(self.since.setdefault(stage, now), excused_until)
             if stood > STUCK_S:
-                found.append(f"I12: {stage} is {lag} records behind and has stood still for {stood:.0f} s")
+                found[stage] = f"I12: {stage} is {lag} records behind and has stood still for {stood:.0f} s"
         return found
 
 
@@ -68,10 +73,14 @@ class Watch:
         """What is wrong now. Whoever cannot be asked, because a fault is on, is asked at the next look."""
         problems = self._frames()
         try:
-            behind, positions = self._positions()
+            left = self._left()
+            behind = {stage: sum(end - at for at, end in found.values()) for stage, found in left.items()}
+            positions = {stage: sum(at for at, _ in found.values()) for stage, found in left.items()}
+            stuck = self.progress.look(behind, positions, excused(entries), time.monotonic())
+            # Markers and aborted records take offsets too: whoever has only those left is done.
+            return problems + [told for stage, told in stuck.items() if self._any_record(left[stage])]
         except (KafkaException, psycopg.Error):
             return problems
-        return problems + self.progress.look(behind, positions, excused(entries), time.monotonic())
 
     def _frames(self) -> list[str]:
         problems: list[str] = []
@@ -105,27 +114,57 @@ class Watch:
                 }
             )
             partitions = consumer.list_topics(name, timeout=ASK_S).topics[name].partitions
+            if not partitions:
+                raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
             consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in partitions])
             self.consumer = consumer
         return self.consumer
 
-    def _positions(self) -> tuple[dict[str, int], dict[str, int]]:
-        """(records behind, sum of positions) by stage."""
+    def _left(self) -> dict[str, Left]:
+        """How far each stage is in each partition of its input, and where that ends."""
         admin = AdminClient(self.kafka.client_config())
         ends = self._ends(admin)
-        behind, positions = {}, {}
+        found = {}
         for stage, topics in INPUTS.items():
             known = self._ledger() if stage == "ledger" else self._group(admin, stage)
             if stage == "rater":
-                known |= {("usage.events", p): frame["events"]["to_offset"] for p, frame in self.last.items()}
-                known |= {
-                    ("usage.corrections", p): frame["corrections"]["to_offset"]
-                    for p, frame in self.last.items()
-                }
-            wanted = {where: end for where, end in ends.items() if where[0] in topics}
-            behind[stage] = sum(max(0, end - known.get(where, 0)) for where, end in wanted.items())
-            positions[stage] = sum(known.get(where, 0) for where in wanted)
-        return behind, positions
+                for topic in ("events", "corrections"):
+                    known |= {
+                        (f"usage.{topic}", p): frame[topic]["to_offset"] for p, frame in self.last.items()
+                    }
+            found[stage] = {
+                where: (min(end, max(0, known.get(where, 0))), end)
+                for where, end in ends.items()
+                if where[0] in topics
+            }
+        return found
+
+    def _any_record(self, left: Left) -> bool:
+        """Whether any committed record stands in what is left."""
+        consumer = Consumer(
+            self.kafka.client_config()
+            | {
+                "group.id": "prove-watch",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        try:
+            wanted = {where: at for where, (at, end) in left.items() if at < end}
+            prefix = self.kafka.topic_prefix
+            consumer.assign(
+                [TopicPartition(prefix + name, number, at) for (name, number), at in wanted.items()]
+            )
+            ended, until = 0, time.monotonic() + 5 * ASK_S
+            while ended < len(wanted) and time.monotonic() < until:
+                for message in consumer.consume(1, timeout=0.5):
+                    if message.error() is None:
+                        return True
+                    ended += 1
+            return False
+        finally:
+            consumer.close()
 
     def _ends(self, admin: AdminClient) -> dict[tuple[str, int], int]:
         cut = len(self.kafka.topic_prefix)

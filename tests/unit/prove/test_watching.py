@@ -12,10 +12,10 @@ from tests.prove.checks.wire import encoded
 
 def looked(*looks: tuple[float, int, int], excused_until: float = 0.0) -> list[str]:
     """What the last look says; each is (when, records behind, position)."""
-    progress, found = Progress(), list[str]()
+    progress, found = Progress(), dict[str, str]()
     for now, lag, position in looks:
         found = progress.look({"rater": lag}, {"rater": position}, excused_until, now)
-    return found
+    return list(found.values())
 
 
 def test_who_stands_still_with_work_to_do_is_named() -> None:
