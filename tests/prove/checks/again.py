@@ -121,7 +121,7 @@ class Again:
         if rating["leg"] == "original":
             if identity in customer.current:
                 raise ValueError("an original of an event that was rated before")
-            leg = self._rated(self.story.events[identity]["event"], version, customer.live)
+            leg = self._rated(self.story.event_of(identity), version, customer.live)
             customer.current[identity] = leg
             return leg
         command = self.commands[rating["correction_id"]]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import wait
 from typing import Any, Protocol
 
 import psycopg
@@ -101,6 +102,18 @@ def read(kafka: Broker, dsn: str) -> Facts:
     return facts
 
 
+_ADMINS: dict[str, AdminClient] = {}
+
+
+def admin_of(kafka: Broker) -> AdminClient:
+    """One client for the process: librdkafka does not survive one that goes while an answer is on its way."""
+    config = kafka.client_config()
+    name = config["bootstrap.servers"]
+    if name not in _ADMINS:
+        _ADMINS[name] = AdminClient(config)
+    return _ADMINS[name]
+
+
 # --- topics ---
 
 
@@ -159,7 +172,7 @@ def ends(kafka: Broker, *, wait_s: float = WAIT_S) -> dict[tuple[str, int], tupl
 
 
 def _ends(kafka: Broker) -> dict[tuple[str, int], tuple[int, int]]:
-    admin = AdminClient(kafka.client_config())
+    admin = admin_of(kafka)
     listed = admin.list_topics(timeout=WAIT_S).topics
     asked = {
         TopicPartition(kafka.topic_prefix + name, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client has no types
@@ -170,6 +183,7 @@ def _ends(kafka: Broker) -> dict[tuple[str, int], tuple[int, int]]:
     both = []
     for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
         futures = admin.list_offsets(asked, isolation_level=level, request_timeout=WAIT_S)
+        wait(futures.values())
         both.append({(one.topic, one.partition): future.result().offset for one, future in futures.items()})
     cut = len(kafka.topic_prefix)
     return {(name[cut:], number): (both[0][name, number], high) for (name, number), high in both[1].items()}

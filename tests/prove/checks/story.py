@@ -48,6 +48,17 @@ class Story:
     """Microseconds UTC from which until which a fault was on, or its effect may last."""
     drained_s: float | None = None
 
+    def event_of(self, identity: Identity) -> Json:
+        """What was published under an identity, acknowledged or not. Raises KeyError."""
+        if identity not in self.events:
+            for entry in self.unacked:
+                told = entry["entry"]
+                if told.get("event") is not None and identity_of(told["event"]) == identity:
+                    unsure: Json = told["event"]
+                    return unsure
+        found: Json = self.events[identity]["event"]
+        return found
+
     @property
     def repeats(self) -> list[Json]:
         return [entry for entry in self.by_place.values() if entry["kind"] == "repeat"]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,6 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
-    KafkaError,
     KafkaException,
     TopicPartition,
 )
@@ -18,10 +18,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.prove.checks.conservation import frame_problems
 from tests.prove.checks.facts import Item, Json
-from tests.prove.checks.reading import Broker, assembled
+from tests.prove.checks.reading import Broker, admin_of, assembled
 
 STUCK_S = 60.0
-ASK_S = 3.0
+ASK_S = 8.0
 INPUTS = {
     "rater": ("usage.events", "usage.corrections"),
     "ledger": ("usage.rated", "usage.rejected"),
@@ -68,6 +68,7 @@ class Watch:
     chunks: dict[int, list[bytes]] = field(default_factory=dict)
     last: dict[int, Json] = field(default_factory=dict)
     consumer: Consumer | None = None
+    assigned: bool = False
 
     def look(self, entries: Iterable[Json]) -> list[str]:
         """What is wrong now. Whoever cannot be asked, because a fault is on, is asked at the next look."""
@@ -86,7 +87,8 @@ class Watch:
         problems: list[str] = []
         try:
             consumer = self._reader()
-            while messages := consumer.consume(500, timeout=0.2):
+            until = time.monotonic() + ASK_S
+            while time.monotonic() < until and (messages := consumer.consume(500, timeout=0.2)):
                 for message in messages:
                     if message.error() is not None:
                         continue  # asked again by the client itself
@@ -104,8 +106,7 @@ class Watch:
 
     def _reader(self) -> Consumer:
         if self.consumer is None:
-            name = self.kafka.topic_prefix + "usage.deltas"
-            consumer = Consumer(
+            self.consumer = Consumer(
                 self.kafka.client_config()
                 | {
                     "group.id": "prove-watch",  # the client wants one; it is never joined
@@ -113,16 +114,16 @@ class Watch:
                     "isolation.level": "read_committed",
                 }
             )
-            partitions = consumer.list_topics(name, timeout=ASK_S).topics[name].partitions
-            if not partitions:
-                raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-            consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in partitions])
-            self.consumer = consumer
+        if not self.assigned:
+            name = self.kafka.topic_prefix + "usage.deltas"
+            partitions = self.consumer.list_topics(name, timeout=ASK_S).topics[name].partitions
+            self.consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in partitions])
+            self.assigned = bool(partitions)
         return self.consumer
 
     def _left(self) -> dict[str, Left]:
         """How far each stage is in each partition of its input, and where that ends."""
-        admin = AdminClient(self.kafka.client_config())
+        admin = admin_of(self.kafka)
         ends = self._ends(admin)
         found = {}
         for stage, topics in INPUTS.items():
@@ -176,6 +177,7 @@ class Watch:
             for number in listed[name].partitions
         }
         futures = admin.list_offsets(asked, request_timeout=ASK_S)
+        wait(futures.values())
         return {(one.topic[cut:], one.partition): future.result().offset for one, future in futures.items()}
 
     def _group(self, admin: AdminClient, stage: str) -> dict[tuple[str, int], int]:
