@@ -65,8 +65,8 @@ bench: setup bench-peers ## measure for half an hour, peers beside it, answers c
 bench-full: setup bench-peers ## the same for hours: a million customers, 100 million known ids
 	$(BIN)/python -m bench --full
 
-bench-report: setup bench-peers ## docs/performance: figures and plots of docs/performance/results.json
-	$(BIN)/python -m bench.report
+bench-report: setup bench-peers ## docs/performance.md anew: its figures and plots, of RESULT=file or of the one kept
+	$(BIN)/python -m bench.report $(RESULT)
 	$(BENCH_PEERS)/bin/python -m bench.plots
 
 bench-peers: $(BENCH_PEERS_STAMP) ## make .venv-bench with the frameworks that we measure beside us
