@@ -5,16 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.prove import checks
 from tests.prove.operators import RefusedError
 from tests.prove.quiesce import PROMISED_S, Rest
 from tests.prove.report import Judged
 from tests.prove.run import Run
 from tests.prove.watching import AWAY
 
-try:
-    from tests.prove import checks
-except ImportError:
-    checks = None  # type: ignore[assignment]  # not there yet
 _EVERY_S = 5.0
 
 
@@ -37,7 +34,7 @@ def continuously(run: Run) -> Iterator[None]:
     def look() -> None:
         while not over.wait(_EVERY_S):
             try:
-                found = checks.continuous(run.world, run.journal) if checks is not None else []
+                found = checks.continuous(run.world, run.journal)
             except AWAY:
                 continue
             for text in found:
@@ -56,7 +53,7 @@ def continuously(run: Run) -> Iterator[None]:
 
 def rows(run: Run, rest: Rest) -> list[Judged]:
     """Every invariant, once all is at rest."""
-    found: list[Judged] = [] if checks is None else list(checks.check(run.world, run.journal))
+    found: list[Judged] = list(checks.check(run.world, run.journal))
     left = f", left: {rest.left}" if rest.left else ""
     found.append(
         Found(

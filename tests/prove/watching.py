@@ -151,7 +151,7 @@ class Watch:
         return found
 
 
-AWAY = (InfrastructureError, psycopg.OperationalError, KafkaException)
+AWAY = (InfrastructureError, psycopg.OperationalError, KafkaException, TimeoutError)
 """What a look raises while brokers or PostgreSQL are away."""
 
 
