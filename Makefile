@@ -27,7 +27,7 @@ $(shell rm -f $(BENCH_PEERS_STAMP))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fault prove bench bench-full bench-report bench-peers mutate peers compare-prices fuzz audit lint types imports fmt lock simulate
+.PHONY: help setup demo test test-fault prove bench bench-full bench-report bench-peers mutate peers compare-prices fuzz audit deploy-check lint types imports fmt lock simulate
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ $(AUDIT)/.stamp: requirements/audit.txt
 	$(AUDIT)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/audit.txt
 	@touch $@
 
+deploy-check: setup ## build the production environment as the Dockerfile does and try every service in it
+	$(BIN)/python -m tests.deploy.check
+
 audit: $(AUDIT)/.stamp ## ask for known vulnerabilities of the locked requirements; needs the network
 	$(AUDIT)/bin/python -m tests.deploy.audit
 
@@ -138,3 +141,5 @@ lock: ## pin requirements anew with uv: exact versions and hashes, no download a
 	  --python-version 3.11 requirements/fuzz.in -o requirements/fuzz.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --python-version 3.11 requirements/audit.in -o requirements/audit.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --python-version 3.11 -c requirements/dev.txt requirements/build.in -o requirements/build.txt

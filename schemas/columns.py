@@ -83,8 +83,8 @@ class _Walk:
         return ~self._bad[rows] if self._any_bad else True
 
     def _leave(self, rows: _Ints) -> None:
-        """These records are left to `decode`: nothing of them remains to be read, or each item of a count that
-        is rubbish would be made.
+        """These records are left to `decode`: nothing of them remains to be read, or each item that a count
+        says would be made, rubbish or not.
         """
         self._bad[rows] = True
         self._any_bad = True
