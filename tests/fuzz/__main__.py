@@ -40,7 +40,6 @@ def _fuzz(target: Target, seconds: float) -> int:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(target.seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
-    (folder / "words").write_text("".join(f'"{_escaped(word)}"\n' for word in target.words), "ascii")
     begun_s, cpu_s = time.monotonic(), _cpu_s()
     total = {"inputs": 0, "taken": 0, "slowest_ms": 0}
     while (left_s := seconds - (time.monotonic() - begun_s)) >= 1:
@@ -64,7 +63,7 @@ def _process(target: Target, folder: Path, seconds: int) -> dict[str, int]:
     told = folder / "counts.json"
     told.unlink(missing_ok=True)
     arguments = (f"-max_total_time={seconds}", f"-timeout={INPUT_S}", f"-rss_limit_mb={MEMORY_MB}",
-                 f"-max_len={target.bytes_max}", f"-artifact_prefix={folder}/ended-", f"-dict={folder}/words",
+                 f"-max_len={target.bytes_max}", f"-artifact_prefix={folder}/ended-", *_dictionary(target, folder),
                  str(folder / "corpus"))  # fmt: skip
     with (folder / "log").open("w") as log:
         command = [sys.executable, "-m", "tests.fuzz.worker", target.name, str(folder), *arguments]
@@ -75,6 +74,15 @@ def _process(target: Target, folder: Path, seconds: int) -> dict[str, int]:
         raise SystemExit(f"{target.name}: ended before its first second: see {folder / 'log'}")
     counts: dict[str, int] = json.loads(told.read_text("utf-8"))
     return counts
+
+
+def _dictionary(target: Target, folder: Path) -> list[str]:
+    """The argument that names the words; libFuzzer ends where the file of them is empty."""
+    if not target.words:
+        return []
+    path = folder / "words"
+    path.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words), "ascii")
+    return [f"-dict={path}"]
 
 
 def _escaped(word: bytes) -> str:
