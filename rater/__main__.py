@@ -71,7 +71,13 @@ def main(loader: SettingsLoader | None = None) -> None:
     with ExitStack() as stack:
         rater = assemble(loader or SettingsLoader.of_process(), stack)
         tune_collector()
-        rater.run(stopping.is_set)
+        try:
+            rater.run(stopping.is_set)
+        except Exception as error:
+            if type(error) is not Exception:
+                raise
+            # RocksDB's errors have no class of their own: a full disk, a file that cannot be read or written.
+            raise InfrastructureError(f"local state: {error}") from error
 
 
 def tune_collector() -> None:

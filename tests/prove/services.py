@@ -242,8 +242,6 @@ class Services:
         worker.paused = False
         if not worker.doomed and self.acted(worker.name) and worker.life.failpoints:
             worker.doomed = "failpoint"
-        if not worker.doomed and worker.life.file_limit_kib is not None:
-            worker.doomed = "its files may not grow"
         expected = worker.doomed
         self._journal.add("ended", name=worker.name, exit_code=code, expected=expected, life=worker.lives)
         for line in self.acted(worker.name):

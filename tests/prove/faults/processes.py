@@ -10,9 +10,9 @@ from tests.prove.run import SESSION_MS, TRANSACTION_MS
 from tests.prove.services import Life
 from tests.prove.watching import wait_for
 
-TRIES = 3
-ACTS_S = 25.0
+ACTS_S = 40.0
 """How long a failpoint may take to be reached, before it is tried anew."""
+_GIVES_UP_S = 200.0
 OWNS = "owns partitions"
 ZOMBIE_S = (max(SESSION_MS, TRANSACTION_MS) + 4_000) / 1000
 
@@ -44,7 +44,8 @@ def reach(
     """
     services, ending = striker.services, striker.run.ending.is_set
     number = 0
-    for _ in range(TRIES):
+    end_s = time.monotonic() + _GIVES_UP_S
+    while time.monotonic() < end_s:
         worker = services.worker(name)
         if not (worker.life == life and worker.running):  # the supervisor may have given it already
             if striker.chance.random() < 0.5:

@@ -29,6 +29,7 @@ _POINTS = {
 }
 _ABORTS = 12  # fewer than the rater takes in a row before it stops
 _FILE_LIMIT_KIB = 64
+_NO_ROOM_S = 120.0
 
 
 def lanes() -> list[Lane]:
@@ -113,7 +114,9 @@ def no_room(name: str) -> Step:
             services.stop(name)
             _delete(state_dir(striker, f"rater/slot-{name[-1]}"))
             number = services.start(name, Life(file_limit_kib=_FILE_LIMIT_KIB)).lives
-            stopped = wait_for(lambda: services.worker(name).lives != number, 40, striker.run.ending.is_set)
+            stopped = wait_for(
+                lambda: services.worker(name).lives != number, _NO_ROOM_S, striker.run.ending.is_set
+            )
             striker.run.journal.add("no room", name=name, stopped=stopped)
             if not stopped:
                 services.stop(name)

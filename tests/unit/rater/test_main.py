@@ -1,0 +1,45 @@
+"""What ends the process when the rater's files cannot be written."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rater import __main__ as program
+from runtime.errors import InfrastructureError
+from runtime.settings import SettingsLoader
+
+
+class _Fails:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def run(self, _stopping: object) -> None:
+        raise self._error
+
+
+@pytest.fixture
+def ends_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run main with a rater that fails so."""
+    assert threading.current_thread() is threading.main_thread()
+    monkeypatch.setattr(program.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(program, "tune_collector", lambda: None)
+
+    def run(error: Exception) -> None:
+        monkeypatch.setattr(program, "assemble", lambda *_: _Fails(error))
+        program.main(SettingsLoader(tmp_path, {}))
+
+    return run
+
+
+def test_a_state_that_cannot_be_written_is_infrastructure(ends_with: Any) -> None:
+    """Found by `make prove`: without room for its files a rater ended as by a bug, with exit code 1."""
+    with pytest.raises(InfrastructureError, match=r"local state: IO error: .* File too large") as raised:
+        ends_with(Exception("IO error: While appending to file: 000047.sst: File too large"))
+    assert raised.value.exit_code == 3
+
+
+def test_a_bug_stays_a_bug(ends_with: Any) -> None:
+    with pytest.raises(KeyError):
+        ends_with(KeyError("customer"))
