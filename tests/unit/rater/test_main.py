@@ -23,7 +23,7 @@ class _Fails:
 def ends_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run main with a rater that fails so."""
     assert threading.current_thread() is threading.main_thread()
-    monkeypatch.setattr(program.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(program, "tune_collector", lambda: None)
 
     def run(error: Exception) -> None:
