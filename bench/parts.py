@@ -35,7 +35,7 @@ class Size:
     scaling_sizes: scaling.Sizes = field(default_factory=scaling.Sizes)
     aggregator_sizes: aggregator.Sizes = field(
         default_factory=lambda: aggregator.Sizes(
-            events=150_000, stock_events=6_000, memory_events=500_000, customers=20_000
+            events=150_000, stock_events=6_000, memory_events=300_000, customers=20_000
         )
     )
     alerts_sizes: alerts.Sizes = field(default_factory=lambda: alerts.Sizes(seconds=30))

@@ -32,12 +32,22 @@ def seed_known(kafka: KafkaSettings, known: int, now_us: int) -> None:
         for result in _frames(partition, known // kafka.partitions, now_us):
             head = result.head
             for part in frame_outputs(names[2], result, "bench", "bench"):
-                producer.produce(part.topic, part.value, None, partition, on_delivery=_delivered)
+                _produce(producer, part.topic, part.value, partition)
             producer.poll(0)
         last = head_output(names[3], head, log)
         producer.produce(last.topic, last.value, last.key, partition, on_delivery=_delivered)
     if producer.flush(120):
         raise SystemExit("seeded frames were not acknowledged")
+
+
+def _produce(producer: Producer, topic: str, value: bytes | None, partition: int) -> None:
+    while True:
+        try:
+            producer.produce(topic, value, None, partition, on_delivery=_delivered)
+        except BufferError:  # a hundred million ids are more than a producer keeps
+            producer.poll(0.05)
+        else:
+            return
 
 
 def _delivered(error: KafkaError | None, message: Message) -> None:

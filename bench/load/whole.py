@@ -37,7 +37,7 @@ class Sizes:
 
     backlog: int = 200_000
     rounds: int = 2
-    seconds: int = 45
+    seconds: int = 40
     shares: tuple[int, ...] = (25, 50, 75)
     thresholds: int = 3
 
