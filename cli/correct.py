@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cli.lines import LINE_BYTES_MAX
 from ledger.adapters.correct_one import Amendment, Outcome, Prepared, apply, prepare, wait
 from ledger.adapters.corrections import check_said
 from ledger.core.correction import LedgerRecord
@@ -85,7 +86,8 @@ def amend(*, event_id: str, path: Path, customer: str, source: str | None, **how
 def read_event(path: Path) -> Amendment:
     """The event in a file. Raises UsageProblemError naming field, value and rule."""
     try:
-        event = UsageEvent.from_json(path.read_bytes()).to_avro()
+        with path.open("rb") as file:
+            event = UsageEvent.from_json(file.read(LINE_BYTES_MAX)).to_avro()
     except InvalidEvent as error:
         raise UsageProblemError(f"{path}: {error}") from error
     value = encode("UsageEvent", event)

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import click
 
+from cli.lines import lines_of
 from producers.__main__ import main as emit_lines
 from producers.service import BadLine, Summary
 from runtime.settings import SettingsLoader
@@ -25,7 +26,7 @@ def emit(*, file: BinaryIO, as_json: bool) -> None:
 
     Example: ratestream emit events.jsonl
     """
-    summary = emit_lines(file, SettingsLoader.of_process(), _quiet if as_json else _tell)
+    summary = emit_lines(lines_of(file), SettingsLoader.of_process(), _quiet if as_json else _tell)
     show(summary, as_json=as_json)
     if summary.unacknowledged:
         sys.exit(_INFRASTRUCTURE)

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import click
 
+from cli.lines import lines_of
 from pricing.instants import instant_text
 from rate_book.errors import CallInvalidError
 from rate_book.price_call import Pricer, error_answer, parse_call, read_json
@@ -100,7 +101,7 @@ def price(
 
 def _batch(pricer: Pricer, lines: IO[bytes], now_us: int) -> int:
     malformed = unpriced = False
-    for number, raw in enumerate(lines, start=1):
+    for number, raw in enumerate(lines_of(lines), start=1):
         try:
             found = pricer.answer(parse_call(read_json(_decoded(raw, number), f"line {number}"), now_us))
             unpriced = unpriced or found["status"] != "priced"

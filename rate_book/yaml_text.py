@@ -15,6 +15,8 @@ else:
 
 
 _DEEPEST = 50  # a rate in a step of a variant is nested in 12
+_BYTES_MAX = 16 * 1024 * 1024  # the largest provider list has half of one
+_NODES_MAX = 1_000_000
 
 
 class _TextLoader(_Base):
@@ -58,30 +60,51 @@ _TextLoader.add_constructor("tag:yaml.org,2002:str", _text)
 _TextLoader.add_constructor(None, _refused)
 
 
-def _check_depth(text: str) -> None:
-    """Building what is nested goes as deep as it is: without a bound a file could end the process."""
-    depth = 0
+def _check_shape(text: str) -> None:
+    """Building what is nested goes as deep as it is, and aliases of aliases repeat what they name without end:
+    without bounds a small file could end the process.
+    """
+    open_nodes: list[tuple[str | None, int]] = []  # each with what was counted before it
+    sizes: dict[str | None, int] = {}  # of what has an anchor, aliases written out
+    count = 0
     for event in yaml.parse(text, Loader=_TextLoader):
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST:
-                rule = f"nested in more than {_DEEPEST} lists and mappings"
-                mark: Any = event.start_mark  # the library names two kinds of mark and takes either
-                raise yaml.constructor.ConstructorError(None, None, rule, mark)
+            open_nodes.append((event.anchor, count))
+            sizes.pop(event.anchor, None)
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise _fault(event, f"*{event.anchor} stands for what it is a part of, or for nothing")
+            count += sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[event.anchor] = 1
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+            anchor, before = open_nodes.pop()
+            sizes[anchor] = count - before
+        if isinstance(event, yaml.CollectionStartEvent | yaml.ScalarEvent):
+            count += 1
+        if len(open_nodes) > _DEEPEST:
+            raise _fault(event, f"nested in more than {_DEEPEST} lists and mappings")
+        if count > _NODES_MAX:
+            raise _fault(event, f"more than {_NODES_MAX} values, aliases (*name) written out")
+
+
+def _fault(event: Any, rule: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, rule, event.start_mark)
 
 
 def read_yaml(path: Path) -> object:
     """The file as nested dict, list and str. Raises BookInvalidError naming the file, line and column."""
     try:
+        size = path.stat().st_size
+        if size > _BYTES_MAX:
+            raise BookInvalidError(str(path), "file", path.name, f"has {size} bytes, at most {_BYTES_MAX}")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BookInvalidError(
             str(path), "file", path.name, f"must be a readable UTF-8 file: {error}"
         ) from error
     try:
-        _check_depth(text)
+        _check_shape(text)
         return yaml.load(text, Loader=_TextLoader)  # noqa: S506 - a base loader constructs only dict, list and str
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

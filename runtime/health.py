@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,6 +24,8 @@ from runtime.settings import Section
 _LOG = logging.getLogger(__name__)
 _OK, _NOT_FOUND, _UNAVAILABLE = 200, 404, 503
 _REQUEST_S = 10
+REQUESTS_MAX = 32
+"""Connections at once, each of which has a thread; one more is closed."""
 
 
 class TelemetrySettings(Section):
@@ -153,6 +155,24 @@ class _Server(ThreadingHTTPServer):
     """Without the look-up of the host's name that the library makes and nobody reads."""
 
     daemon_threads = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._places = threading.BoundedSemaphore(REQUESTS_MAX)
+        super().__init__(*args, **kwargs)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, while there are not too many."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Give the place back, whatever became of the request."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
     def server_bind(self) -> None:
         """Take the address."""

@@ -269,7 +269,7 @@ class SettingsLoader:
             return {}
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise SettingsError(f"{path}: not a TOML file: {error}") from None
         section = table.get(name, {})
         if not isinstance(section, dict):
@@ -285,7 +285,7 @@ class SettingsLoader:
                 if text.startswith(("{", "[")):
                     try:
                         raw = json.loads(text)
-                    except json.JSONDecodeError as error:
+                    except (ValueError, RecursionError) as error:
                         raise SettingsError(f"{variable} = {text!r}: not valid JSON: {error}") from None
                 found[variable.removeprefix(prefix).lower()] = _Value(raw, variable)
         return found

@@ -63,8 +63,8 @@ def _process(target: Target, folder: Path, seconds: int) -> dict[str, int]:
     told = folder / "counts.json"
     told.unlink(missing_ok=True)
     arguments = (f"-max_total_time={seconds}", f"-timeout={INPUT_S}", f"-rss_limit_mb={MEMORY_MB}",
-                 f"-max_len={target.bytes_max}", f"-artifact_prefix={folder}/ended-", *_dictionary(target, folder),
-                 str(folder / "corpus"))  # fmt: skip
+                 f"-max_len={target.bytes_max}", f"-artifact_prefix={folder}/ended-",
+                 *_dictionary(target, folder), str(folder / "corpus"))  # fmt: skip
     with (folder / "log").open("w") as log:
         command = [sys.executable, "-m", "tests.fuzz.worker", target.name, str(folder), *arguments]
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
@@ -77,7 +77,7 @@ def _process(target: Target, folder: Path, seconds: int) -> dict[str, int]:
 
 
 def _dictionary(target: Target, folder: Path) -> list[str]:
-    """The argument that names the words; libFuzzer ends where the file of them is empty."""
+    """The argument that names the words; libFuzzer ends where a file of them is empty."""
     if not target.words:
         return []
     path = folder / "words"

@@ -1,0 +1,90 @@
+"""Bounds of what comes in, each with an input beyond it; docs/reference/limits.md names these tests."""
+
+import http.client
+import io
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from cli.lines import LINE_BYTES_MAX, lines_of
+from rate_book import yaml_text
+from rate_book.errors import BookInvalidError
+from rate_book.yaml_text import read_yaml
+from runtime.clock import SystemClock
+from runtime.errors import UsageProblemError
+from runtime.health import REQUESTS_MAX, Health, HealthServer
+from runtime.metrics import Metrics
+from runtime.progress import Progress
+from runtime.settings import LogSettings, SettingsError, SettingsLoader
+
+
+def refused_yaml(path: Path, text: str) -> str:
+    path.write_text(text, "utf-8")
+    with pytest.raises(BookInvalidError) as caught:
+        read_yaml(path)
+    return str(caught.value)
+
+
+def test_aliases_do_not_multiply_without_end(tmp_path: Path) -> None:
+    """Twenty names, each two of the one before: 2^20 values and more, in a file of some hundred bytes."""
+    laughs = "n0: &n0 [x, x]\n" + "".join(f"n{n}: &n{n} [*n{n - 1}, *n{n - 1}]\n" for n in range(1, 20))
+    assert "more than 1000000 values" in refused_yaml(tmp_path / "a.yaml", laughs)
+    assert "*a stands for what it is a part of" in refused_yaml(tmp_path / "a.yaml", "a: &a [x, *a]")
+    (tmp_path / "a.yaml").write_text("a: &a {b: c}\nd: [*a, *a]\n", "utf-8")
+    assert read_yaml(tmp_path / "a.yaml") == {"a": {"b": "c"}, "d": [{"b": "c"}, {"b": "c"}]}
+
+
+def test_a_book_is_not_nested_without_end(tmp_path: Path) -> None:
+    assert "nested in more than 50" in refused_yaml(tmp_path / "a.yaml", "a: " + "[" * 51 + "]" * 51)
+    assert "nested in more than 50" in refused_yaml(tmp_path / "a.yaml", "a: " + "[" * 100_000)
+
+
+def test_a_file_of_a_book_is_not_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_text, "_BYTES_MAX", 10)
+    assert "has 11 bytes, at most 10" in refused_yaml(tmp_path / "a.yaml", "a: 23456789")
+
+
+def test_a_line_is_not_of_any_length() -> None:
+    longest = b"x" * (LINE_BYTES_MAX - 1) + b"\n"
+    assert list(lines_of(io.BytesIO(longest + b"y"))) == [longest, b"y"]
+    lines = lines_of(io.BytesIO(b"1\n" + b"x" + longest))
+    assert next(lines) == b"1\n"
+    with pytest.raises(UsageProblemError, match="line 2 has more than 4194304 bytes"):
+        next(lines)
+
+
+def test_settings_are_not_nested_without_end(tmp_path: Path) -> None:
+    (tmp_path / "ratestream.toml").write_text("log = " + "[" * 100_000, "utf-8")
+    with pytest.raises(SettingsError, match="not a TOML file"):
+        SettingsLoader(tmp_path, {}).section("log", LogSettings)
+    (tmp_path / "ratestream.toml").unlink()
+    with pytest.raises(SettingsError, match="not valid JSON"):
+        SettingsLoader(tmp_path, {"RATESTREAM_LOG__LEVEL": "[" * 100_000}).section("log", LogSettings)
+
+
+def test_the_health_server_has_so_many_threads_and_no_more() -> None:
+    """Connections that ask nothing hold every place; one more is closed, and a free place is given."""
+    progress = Progress(SystemClock())
+    server = HealthServer("127.0.0.1:0", Metrics("rater"), Health(progress, SystemClock(), limit_s=60))
+    host, _, port = server.address.partition(":")
+    try:
+        idle = [socket.create_connection((host, int(port)), timeout=5) for _ in range(REQUESTS_MAX)]
+        with socket.create_connection((host, int(port)), timeout=5) as one_more:
+            assert one_more.recv(1) == b""
+        for connection in idle:
+            connection.close()
+        asked = http.client.HTTPConnection(host, int(port), timeout=5)
+        for _ in range(100):
+            try:
+                asked.request("GET", "/livez")
+                assert json.loads(asked.getresponse().read()) == {"ok": True, "why": []}
+                break
+            except (ConnectionError, http.client.HTTPException):
+                asked.close()
+        else:
+            pytest.fail("no place was given back")
+        asked.close()
+    finally:
+        server.close()
