@@ -242,9 +242,7 @@ class Again:
             if leg.meters is not None:
                 same(f"{name} {side} by meter", by_meter(rating, lines), leg.meters[side])
             self.tally.count("lines", len(lines))
-        owed = sum(
-            (number(line["amount"]) or ZERO for line in rating["lines"] if line["meter"] == ADJUSTMENT), ZERO
-        )
+        owed = sum((number(line["amount"]) or ZERO for line in rating["lines"] if _settles(line)), ZERO)
         negated = self._adjustment_of_target(item) if rating["leg"] == "reversal" else ZERO
         same(f"{name} adjustments", owed - negated, leg.owed)
 
@@ -255,7 +253,9 @@ class Again:
 
 
 def by_meter(rating: Json, lines: Iterable[Json]) -> dict[str, Fraction | None]:
-    """What the lines of one side say of each meter, without adjustments; those of a pool under its name."""
+    """What the lines of one side say of each meter, without what settles a period; those of a pool under its
+    name, with what its tiers cannot show: a flat fee, a volume price that falls.
+    """
     pools = sorted((state["pool"] for state in rating["pools_before"]), key=len, reverse=True)
     pooled = {
         line["meter"]: pool for pool in pools for line in rating["lines"]
@@ -263,13 +263,20 @@ def by_meter(rating: Json, lines: Iterable[Json]) -> dict[str, Fraction | None]:
     }  # fmt: skip
     found: dict[str, Fraction | None] = {}
     for line in lines:
-        if line["meter"] == ADJUSTMENT:
+        if _settles(line):
             continue
         pool = pooled.get(line["meter"]) if line["side"] == "price" else None
+        if line["meter"] == ADJUSTMENT:
+            pool = next((one for one in pools if one in line["explain"]), pool)
         name = f"pool {pool}" if pool else line["meter"]
         before, amount = found.get(name), number(line["amount"])
         found[name] = amount if before is None else before + (amount or ZERO)
     return found
+
+
+def _settles(line: Json) -> bool:
+    """Whether a line makes a period's amount the price of its quantity, after a correction."""
+    return bool(line["meter"] == ADJUSTMENT and line["card"] is None)
 
 
 @dataclass(slots=True)
