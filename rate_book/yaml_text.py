@@ -61,10 +61,10 @@ _TextLoader.add_constructor(None, _refused)
 
 
 def _check_shape(text: str) -> None:
-    """Building what is nested goes as deep as it is, and aliases of aliases repeat what they name without end:
-    without bounds a small file could end the process.
+    """Building what is nested goes as deep as it is, and aliases of aliases repeat what they name for ever:
+    a small file could end the process.
     """
-    open_nodes: list[tuple[str | None, int]] = []  # each with what was counted before it
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and what was counted before
     sizes: dict[str | None, int] = {}  # of what has an anchor, aliases written out
     count = 0
     for event in yaml.parse(text, Loader=_TextLoader):
