@@ -12,12 +12,18 @@ from cli.lines import LINE_BYTES_MAX, lines_of
 from rate_book import yaml_text
 from rate_book.errors import BookInvalidError
 from rate_book.yaml_text import read_yaml
+from rater.adapters.decoding import decode_event
+from rater.core.rejection import Reject
 from runtime.clock import SystemClock
 from runtime.errors import UsageProblemError
 from runtime.health import REQUESTS_MAX, Health, HealthServer
 from runtime.metrics import Metrics
 from runtime.progress import Progress
 from runtime.settings import LogSettings, SettingsError, SettingsLoader
+from schemas.codec import encode
+from schemas.correction_rules import check_correction
+from schemas.errors import InvalidEvent
+from tests.unit.schemas.wire_samples import EVENT, RECORDS
 
 
 def refused_yaml(path: Path, text: str) -> str:
@@ -88,3 +94,21 @@ def test_the_health_server_has_so_many_threads_and_no_more() -> None:
         asked.close()
     finally:
         server.close()
+
+
+def test_an_event_is_not_of_any_size() -> None:
+    value = encode("UsageEvent", EVENT)
+    assert decode_event(value)["event_id"] == EVENT["event_id"]
+    with pytest.raises(Reject) as caught:
+        decode_event(value + b"x" * 1024 * 1024)
+    assert caught.value.reason == "too_large"
+
+
+def test_a_correction_closes_so_many_periods() -> None:
+    closes = [{"pool": "tokens", "start_us": number} for number in range(1001)]
+    rerate = RECORDS["Correction"] | {"command": "rerate", "book_version": 4, "amended_event": None}
+    check_correction(rerate | {"closes": closes[:1000]})
+    with pytest.raises(InvalidEvent, match="at most 1000 periods"):
+        check_correction(rerate | {"closes": closes})
+    with pytest.raises(InvalidEvent, match="at most 1024 characters"):
+        check_correction(rerate | {"reason": "x" * 1025})
