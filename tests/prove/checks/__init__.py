@@ -4,6 +4,7 @@ Nothing here imports the pipeline. `reading` and `watching` ask Kafka and Postgr
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from tests.prove.checks import alerts, audit, conservation, identities, running, sums
@@ -25,6 +26,9 @@ class World(Protocol):
     def kafka(self) -> Broker: ...
 
     @property
+    def directory(self) -> Path: ...
+
+    @property
     def dsn(self) -> str: ...
 
     @property
@@ -35,8 +39,15 @@ class World(Protocol):
 
 
 def check(world: World, journal: Iterable[Json]) -> list[Row]:
-    """Every invariant after the run has come to rest. Raises where Kafka or PostgreSQL cannot be read."""
-    return judge(read(world.kafka, world.dsn), story(journal), world.zone, world.settings)
+    """Every invariant after the run has come to rest; all that is wrong stands in the run's problems.log.
+
+    Raises where Kafka or PostgreSQL cannot be read.
+    """
+    rows = judge(read(world.kafka, world.dsn), story(journal), world.zone, world.settings)
+    problems = [f"{row.invariant} {problem}" for row in rows for problem in row.problems]
+    if problems:
+        (world.directory / "problems.log").write_text("\n".join([*problems, ""]), encoding="utf-8")
+    return rows
 
 
 def continuous(world: World, journal: Iterable[Json]) -> list[str]:

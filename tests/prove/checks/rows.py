@@ -14,6 +14,8 @@ class Row:
     promise: str
     measured: str
     ok: bool
+    problems: tuple[str, ...] = ()
+    """All of them; the first few stand in `measured`."""
 
 
 @dataclass(slots=True)
@@ -51,4 +53,4 @@ class Tally:
             more = len(self.wrong) - SHOWN
             listed = " | ".join(self.wrong[:SHOWN]) + (f" | and {more} more" if more > 0 else "")
             measured += f"; WRONG: {listed}"
-        return Row(self.invariant, self.promise, measured, not self.wrong)
+        return Row(self.invariant, self.promise, measured, not self.wrong, tuple(self.wrong))
