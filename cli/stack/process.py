@@ -143,7 +143,8 @@ class Service:
         pid = self.pid()
         if pid is not None:
             self._signal(pid, signal.SIGKILL)
-        if not wait_until(self.ended, 30):
+        # It lets its files go before it is gone: asked in between, it would still seem to run.
+        if not wait_until(lambda: self.ended() and self.pid() is None, 30):
             raise StackError(f"{self.name}: killed, but some of its processes still run")
 
     def log_tail(self, lines: int = 15) -> str:

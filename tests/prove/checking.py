@@ -1,18 +1,20 @@
 """Where the harness calls the checks: every few seconds while faults strike, and once at the end."""
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.prove import checks
+from tests.fix_stack import ROOT
+from tests.prove import checks, looking
 from tests.prove.operators import RefusedError
 from tests.prove.quiesce import PROMISED_S, Rest
 from tests.prove.report import Judged
 from tests.prove.run import Run
-from tests.prove.watching import AWAY
-
-_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,21 @@ class Found:
 @contextmanager
 def continuously(run: Run) -> Iterator[None]:
     """What must hold at every moment is looked at every few seconds; what breaks it fails the run."""
+    looking.store(run.world)
     over = threading.Event()
-    told: set[str] = set()
+    command = [sys.executable, "-m", "tests.prove.looking", str(run.directory)]
+    lives: list[subprocess.Popen[str]] = []
 
     def look() -> None:
-        while not over.wait(_EVERY_S):
-            try:
-                found = checks.continuous(run.world, run.journal)
-            except AWAY:
-                continue
-            for text in found:
-                if text not in told:
-                    told.add(text)
-                    run.failures.append(f"while faults struck: {text}")
+        while not over.is_set():
+            with (run.directory / "looking.log").open("ab") as log:
+                process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+            lives.append(process)
+            for line in process.stdout or ():
+                run.failures.append(f"while faults struck: {json.loads(line)}")
+            if process.wait() not in {-signal.SIGABRT, -signal.SIGKILL} and not over.is_set():
+                run.failures.append(f"the continuous checks ended: see {run.directory / 'looking.log'}")
+                return
 
     thread = threading.Thread(target=look, name="continuous checks", daemon=True)
     thread.start()
@@ -48,6 +52,8 @@ def continuously(run: Run) -> Iterator[None]:
         yield
     finally:
         over.set()
+        for process in lives:
+            process.kill()
         thread.join(30)
 
 

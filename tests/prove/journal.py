@@ -53,9 +53,9 @@ class Journal:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The journal of a run that is over; it is not written to."""
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return cls(None, [json.loads(line) for line in lines if line])
+        """What stands in a journal now; it is not written to. A line that is being written is left out."""
+        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+        return cls(None, [json.loads(line) for line in whole.splitlines() if line])
 
     def add(self, kind: str, **fields: Any) -> Entry:
         """Append one entry; fields must be JSON."""
