@@ -1,6 +1,6 @@
 """The checks that hold at every moment, in a process of their own: `python -m tests.prove.looking FOLDER`.
 
-librdkafka 2.16 ends its process where brokers die under an admin client's questions (an assertion, refcnt > 0).
+librdkafka 2.16 ends its process where brokers die under an admin client's questions (assertion refcnt > 0).
 That must not end the run: whoever started this starts it again. It prints one JSON text a finding.
 """
 
