@@ -95,7 +95,7 @@ class Again:
         self._finish()
 
     def _finish(self) -> None:
-        """Only a void leaves an event reversed; each period is what rater.state says of it."""
+        """Only a void leaves an event reversed; each period is what a restore would find."""
         for customer in self.customers.values():
             for identity, correction_id in customer.reversed.items():
                 is_void = self.commands[correction_id]["command"] == "void"
@@ -103,13 +103,7 @@ class Again:
         held = {
             key: amounts for customer in self.customers.values() for key, amounts in customer.live.items()
         }
-        said = {
-            (one["customer_id"], one["pool"], one["start_us"]): (
-                number(one["quantity"]),
-                number(one["amount"]),
-            )
-            for one in self.facts.periods
-        }
+        said = periods_of(self.facts)
         for key in {*held, *said}:
             self.tally.count("pool periods")
             self.tally.same(f"period {key}", said.get(key), held.get(key))
@@ -277,6 +271,20 @@ def _owing(meters: Mapping[str, Meters], owed: Mapping[str, Fraction]) -> dict[s
         if amount:
             price[f"pool {pool}"] = (price.get(f"pool {pool}") or ZERO) + amount
     return {**meters, "price": price}
+
+
+def periods_of(facts: Facts) -> dict[tuple[str, str, int], tuple[Fraction | None, Fraction | None]]:
+    """Each period as a restore finds it: of rater.state, and of the frames after that."""
+    newest: dict[tuple[str, str, int], tuple[int, Json]] = {}
+    for one in facts.periods:
+        newest[one["customer_id"], one["pool"], one["start_us"]] = one["frame_no"], one
+    for frame in (frame for frames in facts.frames.values() for frame in frames):
+        for customer in frame["customers"]:
+            for one in customer["pools"]:
+                key = customer["customer_id"], one["pool"], one["start_us"]
+                if frame["frame_no"] >= newest.get(key, (0, {}))[0]:
+                    newest[key] = frame["frame_no"], one
+    return {key: (number(one["quantity"]), number(one["amount"])) for key, (_, one) in newest.items()}
 
 
 @dataclass(slots=True)
