@@ -26,6 +26,9 @@ Shares = dict[tuple[str, int], tuple[Fraction, Fraction]]
 """What a record takes up: quantity and amount by pool and start of the period."""
 
 
+Meters = dict[str, Fraction | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Leg:
     """One rated record as it must be."""
@@ -38,10 +41,8 @@ class Leg:
     period: tuple[int, int]
     leaves: Mapping[str, Fraction]
     shares: Shares
-    owed: Fraction = ZERO
-    """Of the price, what lines of adjustment must come to."""
-    meters: Mapping[str, Mapping[str, Fraction | None]] | None = None
-    """What lines must come to by side and meter, those of a pool together; None for a reversal."""
+    meters: Mapping[str, Meters]
+    """What lines must come to by side and meter; those of a pool together, its adjustments among them."""
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class Again:
         self._finish()
 
     def _finish(self) -> None:
-        """Only a void leaves an event reversed; each period is what rater.state says of it."""
+        """Only a void leaves an event reversed; each period is what a restore would find."""
         for customer in self.customers.values():
             for identity, correction_id in customer.reversed.items():
                 is_void = self.commands[correction_id]["command"] == "void"
@@ -102,13 +103,7 @@ class Again:
         held = {
             key: amounts for customer in self.customers.values() for key, amounts in customer.live.items()
         }
-        said = {
-            (one["customer_id"], one["pool"], one["start_us"]): (
-                number(one["quantity"]),
-                number(one["amount"]),
-            )
-            for one in self.facts.periods
-        }
+        said = periods_of(self.facts)
         for key in {*held, *said}:
             self.tally.count("pool periods")
             self.tally.same(f"period {key}", said.get(key), held.get(key))
@@ -158,7 +153,7 @@ class Again:
 
     def _reversal(self, command: Json, customer: Customer, identity: Identity, version: int) -> Leg:
         """The current record negated, and what that leaves owing of each of its periods."""
-        of, owed = customer.current[identity], ZERO
+        of, owed = customer.current[identity], dict[str, Fraction]()
         if command["target"]["expected_revision"] != of.revision:
             raise ValueError(
                 f"a correction of revision {command['target']['expected_revision']}, not {of.revision}"
@@ -169,13 +164,18 @@ class Again:
             rest, left = held[0] - quantity, held[1] - amount
             if command["command"] != "rerate":
                 settled = self._price(version, of.version, (pool, start_us), rest)
-                owed, left = owed + settled - left, settled
+                owed[pool], left = owed.get(pool, ZERO) + settled - left, settled
             customer.live[key] = rest, left
-        price = _adjusted(_negated(of.price), owed, self._currency(identity[0], of))
+        price = _adjusted(_negated(of.price), sum(owed.values(), ZERO), self._currency(identity[0], of))
         leaves = {meter: -quantity for meter, quantity in of.leaves.items()}
-        return Leg(
-            _negated(of.cost), price, of.event, of.version, of.revision + 1, of.period, leaves, {}, owed
-        )
+        meters = {
+            side: {name: None if amount is None else -amount for name, amount in told.items()}
+            for side, told in of.meters.items()
+        }
+        return replace(
+            of, cost=_negated(of.cost), price=price, revision=of.revision + 1, leaves=leaves, shares={},
+            meters=_owing(meters, owed),
+        )  # fmt: skip
 
     def _replacement(self, command: Json, customer: Customer, identity: Identity, version: int) -> Leg:
         of = customer.current[identity]
@@ -187,7 +187,7 @@ class Again:
         leg = self._rated(of.event, command["book_version"], run, of.revision + 1)
         if leg.shares and command["run_id"] is None:
             raise ValueError("a pooled event re-rated without a run")
-        shares, owed = dict(leg.shares), ZERO
+        shares, owed = dict(leg.shares), dict[str, Fraction]()
         for (pool, start_us), (quantity, amount) in leg.shares.items():
             held = customer.live.get((identity[0], pool, start_us), (ZERO, ZERO))
             customer.live[identity[0], pool, start_us] = held[0] + quantity, held[1] + amount
@@ -198,10 +198,10 @@ class Again:
             customer.live[(identity[0], *key)] = quantity, settled
             took = shares.get(key, (ZERO, ZERO))
             shares[key] = took[0], took[1] + settled - amount
-            owed += settled - amount
+            owed[key[0]] = owed.get(key[0], ZERO) + settled - amount
             run.pop((identity[0], *key), None)
-        price = _adjusted(leg.price, owed, self._currency(identity[0], leg))
-        return replace(leg, price=price, event=of.event, shares=shares, owed=owed)
+        price = _adjusted(leg.price, sum(owed.values(), ZERO), self._currency(identity[0], leg))
+        return replace(leg, price=price, event=of.event, shares=shares, meters=_owing(leg.meters, owed))
 
     def _price(self, version: int, own: int, period: tuple[str, int], quantity: Fraction) -> Fraction:
         """A(Q): P(Q) rounded, by the newest version that prices the period, else by the record's own."""
@@ -239,44 +239,52 @@ class Again:
             added = sum((number(line["amount"]) or ZERO for line in lines), ZERO)
             if expected.amount is not None:
                 same(f"{name} lines of the {side}", added, expected.amount)
-            if leg.meters is not None:
-                same(f"{name} {side} by meter", by_meter(rating, lines), leg.meters[side])
+            same(f"{name} {side} by meter", by_meter(rating, lines), leg.meters[side])
             self.tally.count("lines", len(lines))
-        owed = sum((number(line["amount"]) or ZERO for line in rating["lines"] if _settles(line)), ZERO)
-        negated = self._adjustment_of_target(item) if rating["leg"] == "reversal" else ZERO
-        same(f"{name} adjustments", owed - negated, leg.owed)
-
-    def _adjustment_of_target(self, item: Item) -> Fraction:
-        """What a reversal negates of its target's own adjustments."""
-        identity = identity_of(item.record["event"])
-        return -self.customers[identity[0]].current[identity].owed
 
 
-def by_meter(rating: Json, lines: Iterable[Json]) -> dict[str, Fraction | None]:
-    """What the lines of one side say of each meter, without what settles a period; those of a pool under its
-    name, with what its tiers cannot show: a flat fee, a volume price that falls.
-    """
+def by_meter(rating: Json, lines: Iterable[Json]) -> Meters:
+    """What the lines of one side say of each meter; those of a pool, and its adjustments, under its name."""
     pools = sorted((state["pool"] for state in rating["pools_before"]), key=len, reverse=True)
-    pooled = {
-        line["meter"]: pool for pool in pools for line in rating["lines"]
-        if line["side"] == "price" and pool in line["explain"]
-    }  # fmt: skip
-    found: dict[str, Fraction | None] = {}
+
+    def pool_of(line: Json) -> str | None:
+        return next((pool for pool in pools if line["side"] == "price" and pool in line["explain"]), None)
+
+    named = {
+        line["meter"]: pool_of(line)
+        for line in rating["lines"]
+        if pool_of(line) and line["meter"] != ADJUSTMENT
+    }
+    found: Meters = {}
     for line in lines:
-        if _settles(line):
-            continue
-        pool = pooled.get(line["meter"]) if line["side"] == "price" else None
-        if line["meter"] == ADJUSTMENT:
-            pool = next((one for one in pools if one in line["explain"]), pool)
+        pool = pool_of(line) or (named.get(line["meter"]) if line["side"] == "price" else None)
         name = f"pool {pool}" if pool else line["meter"]
         before, amount = found.get(name), number(line["amount"])
         found[name] = amount if before is None else before + (amount or ZERO)
     return found
 
 
-def _settles(line: Json) -> bool:
-    """Whether a line makes a period's amount the price of its quantity, after a correction."""
-    return bool(line["meter"] == ADJUSTMENT and line["card"] is None)
+def _owing(meters: Mapping[str, Meters], owed: Mapping[str, Fraction]) -> dict[str, Meters]:
+    """With what each pool is owed beside."""
+    price = dict(meters["price"])
+    for pool, amount in owed.items():
+        if amount:
+            price[f"pool {pool}"] = (price.get(f"pool {pool}") or ZERO) + amount
+    return {**meters, "price": price}
+
+
+def periods_of(facts: Facts) -> dict[tuple[str, str, int], tuple[Fraction | None, Fraction | None]]:
+    """Each period as a restore finds it: of rater.state, and of the frames after that."""
+    newest: dict[tuple[str, str, int], tuple[int, Json]] = {}
+    for one in facts.periods:
+        newest[one["customer_id"], one["pool"], one["start_us"]] = one["frame_no"], one
+    for frame in (frame for frames in facts.frames.values() for frame in frames):
+        for customer in frame["customers"]:
+            for one in customer["pools"]:
+                key = customer["customer_id"], one["pool"], one["start_us"]
+                if frame["frame_no"] >= newest.get(key, (0, {}))[0]:
+                    newest[key] = frame["frame_no"], one
+    return {key: (number(one["quantity"]), number(one["amount"])) for key, (_, one) in newest.items()}
 
 
 @dataclass(slots=True)

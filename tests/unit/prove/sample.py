@@ -111,7 +111,7 @@ def record(
     pool = "steps/input" if of["customer_id"] == "pooled" else ""
     lines = [line("cost", count, cost), line("price", count, line_price or price, pool)]
     if owed is not None:
-        lines.append(line("price", 0, owed) | {"meter": "tier_adjustment"})
+        lines.append(line("price", 0, owed, pool) | {"meter": "tier_adjustment"})
     rating = {
         "customer_seq": seq, "leg": leg, "revision": revision, "correction_id": correction, "book_version": 1,
         "book_hash": "hash-1", "service_period": {"start_us": MONTH[0], "end_us": MONTH[1]},

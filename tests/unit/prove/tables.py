@@ -23,7 +23,14 @@ def filled() -> Facts:
     facts.frames = {0: _frames()}
     facts.heads = {0: {"frame_no": 2, "events_next": 8, "corrections_next": 2, "book_version": 1}}
     facts.periods = [
-        {"customer_id": "pooled", "pool": "steps/input", "start_us": MONTH[0], "quantity": "6", "amount": "6"}
+        {
+            "customer_id": "pooled",
+            "pool": "steps/input",
+            "start_us": MONTH[0],
+            "quantity": "12",
+            "amount": "11",
+            "frame_no": 1,
+        }
     ]
     facts.totals = {
         name: {"customer_id": name, "as_of_seq": seq, "entries": told} for name, (seq, told) in TOTALS.items()
@@ -105,9 +112,12 @@ def _frames() -> list[Json]:
         2, (6, 8), (0, 2), rejected=2, corrections_applied=2,
         customers=[
             {"customer_id": "plain", "first_seq": 3, "last_seq": 3, "rows": [_row("-1", "-2", -1, -10)]},
-            {"customer_id": "pooled", "first_seq": 3, "last_seq": 4, "rows": [_row("-0.6", "-5", 0, -6)]},
+            {"customer_id": "pooled", "first_seq": 3, "last_seq": 4, "rows": [_row("-0.6", "-5", 0, -6)],
+             "pools": [{"pool": "steps/input", "start_us": MONTH[0], "quantity": "6", "amount": "6"}]},
         ],
     )  # fmt: skip
+    for customer in (*first["customers"], *second["customers"]):
+        customer.setdefault("pools", [])
     return [first, second]
 
 

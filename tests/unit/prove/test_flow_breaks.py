@@ -165,7 +165,7 @@ def an_episode_that_begins_before_the_last_one_ended(facts: Facts, _: Story) -> 
 
 @BREAKS.of("I6")
 def an_alert_too_late(facts: Facts, _: Story) -> None:
-    facts.tables["guard.alerts"][2]["body"]["raised_at_us"] += 61_000_000
+    facts.tables["guard.alerts"][2]["body"]["raised_at_us"] += 181_000_000
 
 
 @BREAKS.of("I6")

@@ -43,7 +43,7 @@ def a_void_without_its_adjustment(facts: Facts, _: Story) -> None:
 
 @BREAKS.of("I1")
 def a_period_that_does_not_end_at_the_price_of_its_quantity(facts: Facts, _: Story) -> None:
-    facts.periods[0]["amount"] = "7"
+    facts.frames[0][1]["customers"][1]["pools"][0]["amount"] = "7"
 
 
 @BREAKS.of("I1")
