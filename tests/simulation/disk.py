@@ -1,6 +1,6 @@
 """RocksDB as the services use it, in memory: what a process leaves behind when it dies."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 Families = dict[str, dict[bytes, bytes]]
@@ -103,6 +103,9 @@ class SimRdict(Family):
     def drop_column_family(self, name: str) -> None:
         del self._families[name]
 
+    def put(self, key: bytes, value: bytes) -> None:
+        self._values[key] = value
+
     def write(self, batch: SimBatch) -> None:
         for handle, key, value in batch.writes:
             family = self._families[handle]
@@ -124,6 +127,3 @@ class SimOptions:
 def table_options(_cache: object) -> SimOptions:
     """rater.adapters.rocks.table_options."""
     return SimOptions()
-
-
-__all__ = ["Disk", "Family", "Mapping", "SimBatch", "SimPath", "SimRdict", "table_options"]

@@ -72,6 +72,7 @@ def places() -> dict[str, Any]:
         "rater.adapters.assignment.describe": clients.describe,
         "ledger.adapters.beginning.list_offsets": clients.list_offsets,
         "ledger.adapters.beginning.describe": clients.describe,
+        "aggregator.adapters.table.WriteBatch": disk.SimBatch,
         "rater.adapters.state.Rdict": disk.SimRdict,
         "rater.adapters.state.WriteBatch": disk.SimBatch,
         "rater.adapters.state.table_options": disk.table_options,
@@ -93,6 +94,7 @@ def patched() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     try:
         with ExitStack() as stack, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a coroutine that a crash left behind
             for name, replacement in (places() | executors()).items():
                 module, attribute = name.rsplit(".", 1)
                 stack.enter_context(patch.object(importlib.import_module(module), attribute, replacement))

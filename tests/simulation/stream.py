@@ -125,7 +125,7 @@ class Stream:
             f"e{self._number}",
             at_us,
             random.randint(1, 2_000),
-            random.randint(0, 300),
+            random.randint(1, 300),
             random.choice((None, "chat", "search")),
             "two" if random.random() < 0.04 else "one",
             reason,
@@ -171,7 +171,7 @@ class Stream:
         if kind == "amend":
             amended = Said(
                 event["customer_id"], event["event_id"], event["event_time_us"], random.randint(1, 2_000),
-                random.randint(0, 300), event["feature"], event["requested_model"],
+                random.randint(1, 300), event["feature"], event["requested_model"],
             )  # fmt: skip
         elif kind == "rerate":
             if event["customer_id"][0] in "sp":

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+from pricing.totals import watched_hash
 from rater.core.frames import FrameError
 from runtime.errors import InfrastructureError
 from schemas.codec import CODEC
 from tests.simulation import checks
+from tests.simulation.aggregators import NAMES as AGGREGATOR
+from tests.simulation.aggregators import SCOPE, aggregate
 from tests.simulation.books import SimBook, Version, planned
 from tests.simulation.broker import Broker, visible
 from tests.simulation.clients import Site
@@ -21,11 +24,13 @@ from tests.simulation.patches import patched
 from tests.simulation.raters import NAMES, rater
 from tests.simulation.schedule import SECOND_US, Process, Schedule, SimulatedCrash, StuckError, Task
 from tests.simulation.stream import PARTITIONS, Stream
+from tests.simulation.totals_checks import check_totals, newest
 
 _STARTS_US = (1_780_271_880_000_000, 1_774_999_080_000_000, 1_775_000_000_000_000)
 """2026-05-31T23:58 (a month, a week and a day end soon), 2026-03-31T23:18, and any other time."""
+_SCOPED = watched_hash("UTC", [(), SCOPE])
 _REST_US = 400 * SECOND_US
-_TOPICS = (*NAMES.inputs, *NAMES.outputs)
+_TOPICS = (*NAMES.inputs, *NAMES.outputs, AGGREGATOR.state, AGGREGATOR.totals)
 
 
 @dataclass(eq=False)
@@ -33,7 +38,7 @@ class Slot:
     """A process that is started again whenever it has ended."""
 
     name: str
-    make: Callable[[Site], Any]
+    live: Callable[[Site], None]
     process: Process | None = None
     task: Task | None = None
     again_us: int = 0
@@ -65,11 +70,17 @@ class World:
     away: list[tuple[int, int]]
     stream: Stream
     database: Database
+    change_us: int | None
+    """When budgets come to name a scope of everybody."""
     slots: list[Slot] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def book(self) -> SimBook:
         return SimBook(self.schedule, self.versions, self.away)
+
+    def stopping(self, site: Site) -> bool:
+        """Whether that process was told to stop."""
+        return any(slot.stopping for slot in self.slots if slot.process is site.process)
 
 
 def make(seed: int) -> World:
@@ -77,7 +88,7 @@ def make(seed: int) -> World:
     random = Random(f"world {seed}")
     schedule = Schedule(seed, random.choice(_STARTS_US) + random.randrange(100) * SECOND_US)
     broker = Broker(schedule, dict.fromkeys(_TOPICS, PARTITIONS))
-    groups = {name: Group(broker, name, PARTITIONS) for name in ("rater", "ledger")}
+    groups = {name: Group(broker, name, PARTITIONS) for name in ("rater", "ledger", "aggregator")}
     broker.fence_offsets = lambda name, metadata: groups[name].check(metadata)
     versions = planned(random, schedule.start_us, 90 * SECOND_US)
     away = []
@@ -87,16 +98,33 @@ def make(seed: int) -> World:
     stream = Stream(schedule, broker, versions)
     disk = Disk.now = Disk()
     database = Database(schedule, away=away)
-    world = World(seed, schedule, broker, disk, groups, versions, away, stream, database)
+    change_us = schedule.start_us + random.randrange(90) * SECOND_US if random.random() < 0.3 else None
+    world = World(seed, schedule, broker, disk, groups, versions, away, stream, database, change_us)
     schedule.crash_rate = random.choice((0.0, 0.002, 0.005, 0.012))
     schedule.pause_rate = random.choice((0.0, 0.001, 0.003))
     for number in range(random.choice((1, 2, 2, 3))):
         world.slots.append(
-            Slot(f"rater-{number}", lambda site, number=number: rater(site, number, world.book()))  # type: ignore[misc]  # mypy and defaults
+            Slot(f"rater-{number}", lambda site, number=number: _rate(world, site, number))  # type: ignore[misc]  # mypy and defaults
         )
     for number in range(random.choice((1, 1, 2))):
-        world.slots.append(Slot(f"ledger-{number}", lambda site: ledger(site, database)))
+        world.slots.append(Slot(f"ledger-{number}", lambda site: _keep(world, site)))
+    for number in range(random.choice((1, 1, 2))):
+        world.slots.append(
+            Slot(f"aggregator-{number}", lambda site, number=number: _aggregate(world, site, number))  # type: ignore[misc]  # mypy and defaults
+        )
     return world
+
+
+def _rate(world: World, site: Site, number: int) -> None:
+    rater(site, number, world.book()).run(lambda: world.stopping(site))
+
+
+def _keep(world: World, site: Site) -> None:
+    ledger(site, world.database).run(lambda: world.stopping(site))
+
+
+def _aggregate(world: World, site: Site, number: int) -> None:
+    aggregate(site, number, world.book(), world.database, world.change_us)
 
 
 def run(seed: int) -> Result:
@@ -112,7 +140,9 @@ def run(seed: int) -> Result:
             raise stream.error
         _rest(world)
         schedule.finish()
-        check_ledger(world.database, checks.check(world))
+        found = checks.check(world)
+        check_ledger(world.database, found)
+        check_totals(world, found)
     except AssertionError as error:
         problem = f"{type(error).__name__}: {error}"
     if problem is None and world.problems:
@@ -137,12 +167,12 @@ def _nemesis(world: World, random: Random) -> None:
     schedule = world.schedule
     dice = random.random()
     slot = random.choice(world.slots)
-    if dice < 0.02 and slot.task is not None and not slot.stopping:
+    if dice < 0.02 and slot.task is not None and "aggregator" not in slot.name:
         schedule.saw("a process is stopped cleanly")
         slot.stopping = True
     elif dice < 0.06:
         schedule.saw("compaction")
-        world.broker.compact(NAMES.state)
+        world.broker.compact(random.choice((NAMES.state, AGGREGATOR.state, AGGREGATOR.totals)))
     elif dice < 0.07 and slot.process is not None:
         schedule.saw("killed between two steps")
         schedule.kill(slot.process)
@@ -169,7 +199,7 @@ def _start(world: World, slot: Slot) -> None:
     site = Site(world.schedule, world.broker, process, world.groups)
 
     def live() -> None:
-        slot.make(site).run(lambda: slot.stopping)
+        slot.live(site)
 
     slot.task = world.schedule.spawn(slot.name, process, live)
 
@@ -252,6 +282,20 @@ def _behind(world: World) -> list[str]:
             at = world.database.positions.get((topic, number), 0)
             if any(it.offset >= at and visible(it) for it in world.broker.logs[topic, number].entries[-3:]):
                 found.append(f"the ledger is at {at} of {topic} {number}")
+    return found or _totals_behind(world)
+
+
+def _totals_behind(world: World) -> list[str]:
+    """Which customers' totals lag behind the ledger."""
+    told = newest(world)
+    scoped = world.change_us is not None
+    found = []
+    for customer, progress in world.database.customers.items():
+        record = told.get(customer)
+        if record is None or record["as_of_seq"] < progress.last_seq:
+            found.append(f"totals of {customer}: {record and record['as_of_seq']} of {progress.last_seq}")
+        elif scoped and record["watched"] != _SCOPED:
+            found.append(f"totals of {customer} lack a scope")
     return found
 
 
