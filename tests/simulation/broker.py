@@ -41,6 +41,8 @@ class ProducerState:
     epoch: int = 0
     transaction: Transaction | None = None
     """Open, or ended with markers that are not all written."""
+    late: Callable[[], None] | None = None
+    """A request of the network's own that comes when the next transaction is open."""
 
 
 @dataclass(slots=True, eq=False)
@@ -148,6 +150,9 @@ class Broker:
 
     def begin(self, state: ProducerState) -> Transaction:
         transaction = state.transaction = Transaction(state)
+        if state.late is not None:
+            late, state.late = state.late, None
+            late()
         self.schedule.after(TRANSACTION_TIMEOUT_US, lambda: self._expire(transaction))
         return transaction
 

@@ -203,7 +203,8 @@ class SimConsumer:
             self._outside, self._generation = True, member.generation
             self._tell("on_assign", member.partitions)
             if self._positions:  # taken: it works on until the client joins anew
-                self._site.schedule.after(5 * SECOND_US, self._forget)
+                delay_us = self._site.schedule.random.randrange(2, 20) * SECOND_US
+                self._site.schedule.after(delay_us, self._forget)
                 return
         self._forget()
 

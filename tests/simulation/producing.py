@@ -151,4 +151,5 @@ class SimProducer:
                 self._site.schedule.saw("a late request ends the transaction that is open")
                 end(state.transaction)
 
-        self._site.schedule.after(int(self._site.schedule.random.random() * 3 * SECOND_US), arrive)
+        # The worst instant is while the next transaction is open.
+        state.late = lambda: self._site.schedule.after(self._site.schedule.random.randrange(3_000), arrive)

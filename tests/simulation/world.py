@@ -17,6 +17,8 @@ from tests.simulation.broker import Broker, visible
 from tests.simulation.clients import Site
 from tests.simulation.disk import Disk
 from tests.simulation.group import Group
+from tests.simulation.guard_checks import check_alerts
+from tests.simulation.guards import Outbox, guard
 from tests.simulation.ledger_checks import check_ledger
 from tests.simulation.ledgers import TOPICS as LEDGER_TOPICS
 from tests.simulation.ledgers import Database, ledger
@@ -70,6 +72,7 @@ class World:
     away: list[tuple[int, int]]
     stream: Stream
     database: Database
+    outbox: Outbox
     change_us: int | None
     """When budgets come to name a scope of everybody."""
     slots: list[Slot] = field(default_factory=list)
@@ -77,6 +80,11 @@ class World:
 
     def book(self) -> SimBook:
         return SimBook(self.schedule, self.versions, self.away)
+
+    @property
+    def budget_version(self) -> int:
+        """Of the budgets when everything has come to rest."""
+        return 1 if self.change_us is None else 2
 
     def stopping(self, site: Site) -> bool:
         """Whether that process was told to stop."""
@@ -88,18 +96,21 @@ def make(seed: int) -> World:
     random = Random(f"world {seed}")
     schedule = Schedule(seed, random.choice(_STARTS_US) + random.randrange(100) * SECOND_US)
     broker = Broker(schedule, dict.fromkeys(_TOPICS, PARTITIONS))
-    groups = {name: Group(broker, name, PARTITIONS) for name in ("rater", "ledger", "aggregator")}
+    groups = {name: Group(broker, name, PARTITIONS) for name in ("rater", "ledger", "aggregator", "guard")}
     broker.fence_offsets = lambda name, metadata: groups[name].check(metadata)
     versions = planned(random, schedule.start_us, 90 * SECOND_US)
     away = []
-    if random.random() < 0.4:
-        begin = schedule.start_us + random.randrange(60) * SECOND_US
-        away.append((begin, begin + random.randrange(5, 60) * SECOND_US))
+    if random.random() < 0.5:
+        # Best of all around a change of the book, which then nobody hears of.
+        around_us = random.choice(versions[1:] or versions).applied_us
+        begin = max(schedule.start_us, around_us - random.randrange(1, 8) * SECOND_US)
+        away.append((begin, begin + random.randrange(5, 70) * SECOND_US))
     stream = Stream(schedule, broker, versions)
     disk = Disk.now = Disk()
     database = Database(schedule, away=away)
     change_us = schedule.start_us + random.randrange(90) * SECOND_US if random.random() < 0.3 else None
-    world = World(seed, schedule, broker, disk, groups, versions, away, stream, database, change_us)
+    outbox = Outbox(database)
+    world = World(seed, schedule, broker, disk, groups, versions, away, stream, database, outbox, change_us)
     schedule.crash_rate = random.choice((0.0, 0.002, 0.005, 0.012))
     schedule.pause_rate = random.choice((0.0, 0.001, 0.003))
     for number in range(random.choice((1, 2, 2, 3))):
@@ -112,6 +123,8 @@ def make(seed: int) -> World:
         world.slots.append(
             Slot(f"aggregator-{number}", lambda site, number=number: _aggregate(world, site, number))  # type: ignore[misc]  # mypy and defaults
         )
+    for number in range(random.choice((1, 1, 2))):
+        world.slots.append(Slot(f"guard-{number}", lambda site: _guard(world, site)))
     return world
 
 
@@ -121,6 +134,10 @@ def _rate(world: World, site: Site, number: int) -> None:
 
 def _keep(world: World, site: Site) -> None:
     ledger(site, world.database).run(lambda: world.stopping(site))
+
+
+def _guard(world: World, site: Site) -> None:
+    guard(site, world.outbox, world.change_us).run(lambda: world.stopping(site))
 
 
 def _aggregate(world: World, site: Site, number: int) -> None:
@@ -143,6 +160,7 @@ def run(seed: int) -> Result:
         found = checks.check(world)
         check_ledger(world.database, found)
         check_totals(world, found)
+        check_alerts(world.outbox, found, world.budget_version)
     except AssertionError as error:
         problem = f"{type(error).__name__}: {error}"
     if problem is None and world.problems:
@@ -282,7 +300,20 @@ def _behind(world: World) -> list[str]:
             at = world.database.positions.get((topic, number), 0)
             if any(it.offset >= at and visible(it) for it in world.broker.logs[topic, number].entries[-3:]):
                 found.append(f"the ledger is at {at} of {topic} {number}")
-    return found or _totals_behind(world)
+    return found or _totals_behind(world) or _guard_behind(world)
+
+
+def _guard_behind(world: World) -> list[str]:
+    """Totals that were not looked at, and budgets that customers were not held against."""
+    told = world.broker.group_offsets.get("guard", {})
+    found = []
+    for number in range(PARTITIONS):
+        at = told.get((AGGREGATOR.totals, number), 0)
+        if any(it.offset >= at for it in world.broker.logs[AGGREGATOR.totals, number].entries[-1:]):
+            found.append(f"the guard is at {at} of totals {number}")
+        if world.outbox.owners.get(number, (0, 0))[1] < world.budget_version:
+            found.append(f"budgets of version {world.budget_version} wait on {number}")
+    return found
 
 
 def _totals_behind(world: World) -> list[str]:
