@@ -110,6 +110,7 @@ class SimAioProducer:
             for index, (key, value) in enumerate(batch.records):
                 appended = self._site.broker.append((topic, partition), key, value)
                 offset = offset if index else appended
+            schedule.changes += 1
             if future.done() or self._site.process.dead:
                 return
             if refused:
@@ -212,7 +213,7 @@ class SimTransport:
             if loop.time() >= self._commit_s:
                 self._commit_s = loop.time() + 1.5
                 self._commit()
-            await asyncio.sleep(0.02 + schedule.random.random() * 0.6)
+            await asyncio.sleep(0.05 + schedule.random.random() * (3 if schedule.quiet else 0.8))
 
     async def _membership(self) -> None:
         group, member = self._group, self._member
@@ -331,7 +332,7 @@ async def _live(site: Site, slot: int, book: SimBook, database: Database, change
         partitions=PARTITIONS,
         clock=clock,
         monitoring=silent(clock),
-        every_s=1.0,
+        every_s=2.0,
     )
     transport = SimTransport(site, service, table, released)
     tasks = [

@@ -119,6 +119,7 @@ class Broker:
         headers: tuple[tuple[str, bytes], ...] = (),
     ) -> int:
         """A record without a transaction."""
+        self.schedule.changes += 1
         return self.logs[where].append(Entry(0, self._append_us(), key, value, headers=headers))
 
     def _append_us(self) -> int:
@@ -164,6 +165,7 @@ class Broker:
 
     def produce(self, transaction: Transaction, where: Where, key: bytes | None, value: bytes | None) -> int:
         log = self.logs[where]
+        self.schedule.changes += 1
         offset = log.append(Entry(0, self._append_us(), key, value, transaction))
         if where not in transaction.waits_for:
             transaction.waits_for[where] = offset
@@ -220,6 +222,7 @@ class Broker:
         self._settled(transaction)
 
     def _settled(self, transaction: Transaction) -> None:
+        self.schedule.changes += 1
         settled = not transaction.waits_for and not transaction.offsets_pending
         if settled and transaction.producer.transaction is transaction:
             transaction.producer.transaction = None

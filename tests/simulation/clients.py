@@ -209,6 +209,7 @@ class SimConsumer:
         self._forget()
 
     def _forget(self) -> None:
+        self._site.schedule.changes += 1
         self._outside, self._generation, self._member = False, -1, None
 
     def _tell(self, callback: str, partitions: Sequence[int] = ()) -> None:

@@ -60,6 +60,7 @@ class Group:
         self._complete()
 
     def leave(self, member: Member) -> None:
+        self.broker.schedule.changes += 1
         if self.members.pop(member.name, None) is not None:
             self._rebalance()
 
@@ -97,6 +98,7 @@ class Group:
             self._complete()
 
     def _complete(self) -> None:
+        self.broker.schedule.changes += 1
         if self.rebalancing and all(member.joined for member in self.members.values()):
             self.rebalancing = False
             self.generation += 1

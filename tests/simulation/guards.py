@@ -212,7 +212,7 @@ def guard(site: Site, outbox: Outbox, change_us: int | None) -> Guard:
             stop=lambda: None,
             workers=(),
         ),
-        limits=Limits(records_max=20, bytes_max=1 << 20, wait_s=0.8, commit_s=1.0, budget_s=45),
+        limits=Limits(records_max=20, bytes_max=1 << 20, wait_s=1.5, commit_s=1.0, budget_s=45),
         clock=clock,
         failpoints=SimFailpoints(schedule),
         monitoring=silent(clock),

@@ -154,9 +154,9 @@ def ledger(site: Site, database: Database) -> Ledger:
         limits=Limits(
             records_max=schedule.random.choice((2, 10, 100)),
             bytes_max=1 << 20,
-            wait_s=0.7,
+            wait_s=1.5,
             postgres_wait_s=45,
-            busy_wait_s=2.0 if busy else 0,
+            busy_wait_s=3.0 if busy else 0,
         ),
         clock=clock,
         after_commit=partial(SimFailpoints(schedule).hit, "after_pg_commit"),

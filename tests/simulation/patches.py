@@ -43,6 +43,14 @@ def vars_of(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
+class _RowByRow:
+    """schemas.columns.ColumnReader, as where it takes nothing: batches are too small here for columns."""
+
+    @staticmethod
+    def read(values: list[bytes | None]) -> list[None]:
+        return [None] * len(values)
+
+
 class _Time:
     """The module `time`, by the schedule."""
 
@@ -72,6 +80,7 @@ def places() -> dict[str, Any]:
         "rater.adapters.assignment.describe": clients.describe,
         "ledger.adapters.beginning.list_offsets": clients.list_offsets,
         "ledger.adapters.beginning.describe": clients.describe,
+        "ledger.adapters.intake._RATED": _RowByRow,
         "aggregator.adapters.table.WriteBatch": disk.SimBatch,
         "rater.adapters.state.Rdict": disk.SimRdict,
         "rater.adapters.state.WriteBatch": disk.SimBatch,

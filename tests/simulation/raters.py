@@ -73,7 +73,7 @@ def rater(site: Site, slot: int, book: SimBook) -> Rater:
     limits = Limits(
         records_max=schedule.random.choice((3, 10, 40)),
         bytes_max=1 << 20,
-        wait_s=schedule.random.choice((0.3, 1.0)),
+        wait_s=schedule.random.choice((0.5, 3.0)),
         refresh_after_us=6 * SECOND_US,
         refresh_every_s=3,
         restore_s=MAX_POLL_US / SECOND_US,

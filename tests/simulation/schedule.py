@@ -51,17 +51,24 @@ class Task:
         self.baton.acquire()
         self.wake_us = 0
         self.ready: Callable[[], bool] | None = None
+        self.checked = -1
         self.ended = False
         self.error: BaseException | None = None
 
-    def runs_at(self, now_us: int) -> bool:
+    def runs_at(self, now_us: int, changes: int) -> bool:
+        """`changes`: only where it has grown what it waits for is looked at again."""
         process = self.process
         if process is not None:
             if process.dead:
                 return True  # to unwind
             if process.paused_until_us > now_us:
                 return False
-        return self.wake_us <= now_us or (self.ready is not None and self.ready())
+        if self.wake_us <= now_us:
+            return True
+        if self.ready is None or self.checked == changes:
+            return False
+        self.checked = changes
+        return self.ready()
 
 
 class _Worker:
@@ -101,6 +108,8 @@ class Schedule:
         self.kept: deque[str] = deque(maxlen=_KEPT)
         self.crash_rate = self.pause_rate = 0.0
         self.switch_rate = 0.12
+        self.changes = 0
+        """Grows with whatever somebody may wait for."""
         self.quiet = False
         """No more faults."""
         self._hash = blake2b(digest_size=8)
@@ -142,6 +151,7 @@ class Schedule:
             except BaseException as error:  # noqa: BLE001 - told to whoever looks after the task
                 task.error = error
             task.ended = True
+            self.changes += 1
             self.tasks.remove(task)
             _Worker.idle.append(worker)
             self._pick().baton.release()
@@ -166,7 +176,7 @@ class Schedule:
         """
         task = self.current
         self._check(task)
-        task.wake_us, task.ready = until_us, ready
+        task.wake_us, task.ready, task.checked = until_us, ready, -1
         following = self._pick()
         if following is not task:
             following.baton.release()
@@ -255,7 +265,7 @@ class Schedule:
         while True:
             while self._events and self._events[0][0] <= self.now_us:
                 heappop(self._events)[2]()
-            ready = [task for task in self.tasks if task.runs_at(self.now_us)]
+            ready = [task for task in self.tasks if task.runs_at(self.now_us, self.changes)]
             if ready:
                 chosen = ready[int(self.random.random() * len(ready))] if len(ready) > 1 else ready[0]
                 self.current = chosen
