@@ -187,7 +187,7 @@ class Aggregator:
             )
             self.suspect(partition)
         elif number == 1 and partition.frame_no is None:
-            partition.suspect = False  # nothing was before it
+            partition.trust()  # nothing was before it
         partition.frame_no = max(number, partition.frame_no or 0)
         partition.at_us = at_us = max(frame["highest_append_us"], partition.at_us)
         dimensions = tuple(frame["dimensions"])
@@ -229,7 +229,7 @@ class Aggregator:
 
     def suspect(self, partition: Partition) -> None:
         """Frames or states were lost: the ledger is to be asked for every customer of the partition."""
-        partition.suspect = True
+        partition.doubt()
         self.suspected.set()
 
     def changed(self) -> None:
@@ -297,7 +297,7 @@ class Aggregator:
         partition.writing, partition.changed = partition.changed, {}
         publish, partition.publish = partition.publish, set()
         partition.moved, partition.frames = False, 0
-        position, head = partition.next_offset, partition.frame_no
+        position, head = partition.next_offset, partition.told_no
         values: dict[bytes, bytes] = {}
         totals: list[Record] = []
         for count, state in enumerate(list(partition.writing.values()), 1):

@@ -6,7 +6,7 @@ The questions are asked in a thread; what the answers change is changed in the e
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from aggregator.adapters.live_codec import CUSTOMER_KEY
@@ -182,9 +182,18 @@ class Repairs:
             if behind(state, ledger_seq):
                 owner.change(state)
                 marked += 1
+        self._trust(due)
         if marked:
             _LOG.info("%d customers are behind the ledger: repairing", marked)
             self._service.changed()
+
+    def _trust(self, asked: Mapping[int, Partition]) -> None:
+        """Those asked about for the last time: from now on the changelog is told of their frames."""
+        for number, partition in asked.items():
+            if not self._again[number][1] and not partition.suspect:
+                partition.trust()
+                partition.moved = True
+                self._service.changed()
 
     def _due(self) -> dict[int, Partition]:
         """The partitions that are suspect, and those that were a while ago."""

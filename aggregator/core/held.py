@@ -32,6 +32,27 @@ class Partition:
     """Customers that wait for the ledger, and up to which sequence it must come."""
     suspect: bool = False
     """Whether frames or the state itself were lost: the ledger may know customers better."""
+    doubted: bool = False
+    """Whether the ledger, which may lag, is yet to be asked the last time about what was lost."""
+    trusted_no: int | None = None
+    """The last frame before that: all that the changelog is told of meanwhile, so that whoever takes the
+    partition over finds the same frames missing and asks again.
+    """
+
+    @property
+    def told_no(self) -> int | None:
+        """The frame that the changelog is told of."""
+        return self.trusted_no if self.doubted else self.frame_no
+
+    def doubt(self) -> None:
+        """Frames behind `frame_no` or states were lost."""
+        if not self.doubted:
+            self.doubted, self.trusted_no = True, self.frame_no
+        self.suspect = True
+
+    def trust(self) -> None:
+        """Nothing is missing, as far as can be known."""
+        self.suspect = self.doubted = False
 
     def change(self, state: CustomerState) -> None:
         """The state is to be written, and published unless it is repairing."""

@@ -172,7 +172,7 @@ def row_of(record: dict[str, Any]) -> Row:
     """A rated record as a row of its own."""
     event, rating = record["event"], record["rating"]
     sign = -1 if rating["leg"] == "reversal" else 1
-    amounts = [rating[side]["amount"] for side in ("cost", "price")]
+    cost, price = (rating[side]["amount"] for side in ("cost", "price"))
     unpriced = [sign * (rating[side]["status"] in {"unpriced", "partial"}) for side in ("cost", "price")]
     return Row(
         event["event_time_us"] - event["event_time_us"] % BUCKET_US,
@@ -181,9 +181,11 @@ def row_of(record: dict[str, Any]) -> Row:
         rating["cost"]["currency"],
         rating["price"]["currency"],
         (("feature", event["feature"]),),
-        *(None if amount is None else parse_sum(amount) for amount in amounts),
+        None if cost is None else parse_sum(cost),
+        None if price is None else parse_sum(price),
         sign,
-        *unpriced,
+        unpriced[0],
+        unpriced[1],
         {meter: sign * parse_sum(quantity) for meter, quantity in event["usage"].items()},
     )
 

@@ -21,8 +21,10 @@ from rater.adapters.assignment import Assignment
 from rater.adapters.state import StateStore
 from rater.service import Rater
 from runtime.kafka.group import PartitionGroup
+from runtime.kafka.offsets import Isolation
 from runtime.kafka.transactions import TransactionalProducer
 from tests.simulation import aggregators, ledgers
+from tests.simulation.clients import list_offsets
 from tests.simulation.patches import patched
 from tests.simulation.world import run
 
@@ -79,8 +81,6 @@ def no_wait_for_stable() -> list[Taken]:
     """State is restored while an old owner's transaction is open."""
 
     def ends(self: Any, partitions: Any) -> Any:
-        from rater.adapters.assignment import Isolation, list_offsets  # noqa: PLC0415 - as it is patched
-
         wanted = [(topic, partition) for topic in self._names.outputs for partition in partitions]
         return list_offsets(self._config, wanted, "latest", Isolation.COMMITTED)
 
@@ -109,7 +109,7 @@ def no_compare_and_set() -> list[Taken]:
         return told(self, replace(batch, before=now) if now != batch.after else batch)
 
     told = ledgers.SimStore.write
-    unchecked = (ledgers, "repeated", lambda *_: {})
+    unchecked: Taken = (ledgers, "repeated", lambda *_: {})
     return [(ledgers.SimStore, "write", write), unchecked]
 
 

@@ -47,9 +47,9 @@ def check_totals(world: "World", found: Found) -> None:
             wanted = sums[customer][seq]
             need(lifetime == wanted, "totals are the fold up to their sequence", customer=customer, seq=seq)
             world.schedule.saw("totals published")
-    for customer, record in newest(world).items():
+    for customer, latest in newest(world).items():
         records = by_customer[customer]
-        need(record["as_of_seq"] == len(records), "the newest totals have everything", customer=customer)
+        need(latest["as_of_seq"] == len(records), "the newest totals have everything", customer=customer)
         scoped = world.change_us is not None or customer in "ab"
         wanted_entries = totals([_row(it) for it in records], "UTC", [dict(SCOPE)] if scoped else [])
         told = {
@@ -57,11 +57,11 @@ def check_totals(world: "World", found: Found) -> None:
                 it["window"], it["start_us"], tuple(sorted(it["scope"].items())),
                 it["cost_currency"], it["price_currency"],
             ): _entry(it)
-            for it in record["entries"]
+            for it in latest["entries"]
         }  # fmt: skip
         wanted_told = {key: _entry(it) for key, it in wanted_entries.items()}
         differ = {key for key in {*told, *wanted_told} if told.get(key) != wanted_told.get(key)}
-        first = min(differ, key=repr) if differ else None
+        first: Any = min(differ, key=repr) if differ else None
         need(
             not differ, "every window is the sum of its records", customer=customer, key=first,
             found=told.get(first), wanted=wanted_told.get(first),

@@ -190,3 +190,40 @@ def test_new_scopes_find_a_customer_that_is_not_written_yet() -> None:
         assert scene.partition.repairing == {A: 1}
 
     run(test)
+
+
+def test_a_restart_while_the_ledger_lags_asks_again_about_a_missing_frame() -> None:
+    """Found by the simulator: the changelog was told of the frames behind the gap, and who restored it knew
+    of no gap any more.
+    """
+
+    async def test() -> None:
+        scene = Scene(Ledger(customer_a=1, customer_b=1))
+        scene.take(1, customer_a=(1, 1))
+        scene.take(3, customer_b=(1, 1))  # frame 2, with the second record of A, is lost
+        await scene.answered(scene.repairs.ask_suspects())
+        assert await scene.published() == {A: 1, B: 1}
+
+        scene.bench.service.restored([0])
+        scene.take(4, customer_b=(2, 2))
+        scene.ledger.seqs[A] = scene.ledger.seqs[B] = 2
+        await scene.answered(scene.repairs.ask_suspects())
+        await scene.repairs.repair()
+        assert (await scene.published())[A] == 2
+
+    run(test)
+
+
+def test_frames_behind_a_gap_are_told_of_once_the_ledger_was_asked_for_the_last_time() -> None:
+    async def test() -> None:
+        scene = Scene(Ledger(customer_a=1))
+        scene.take(1, customer_a=(1, 1))
+        scene.take(3, customer_a=(2, 2))
+        assert (scene.partition.frame_no, scene.partition.told_no) == (3, 1)
+        await scene.answered(scene.repairs.ask_suspects())
+        assert scene.partition.told_no == 1
+        scene.repairs._again[0][1][:] = [0.0]  # the last of its instants, and it has come
+        await scene.answered(scene.repairs.ask_suspects())
+        assert scene.partition.told_no == 3
+
+    run(test)

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
+
 from tests.fix_stack import ROOT
+from tests.simulation.mutants import found_by
 from tests.simulation.patches import patched
 from tests.simulation.world import run
 
@@ -32,3 +35,8 @@ def test_a_seed_replays_exactly_whatever_the_hashes_of_strings() -> None:
     }  # fmt: skip
     assert len(told) == 1
     assert "trace" in told.pop()
+
+
+@pytest.mark.parametrize("name", ["no_rewind", "unfenced_offsets", "no_digests", "folded_twice"])
+def test_a_guard_that_is_taken_out_is_missed(name: str) -> None:
+    assert found_by(name, range(15)) is not None
