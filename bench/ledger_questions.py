@@ -32,6 +32,7 @@ from rate_book.instants import parse_instant
 from runtime.postgres import Connection, connect, migrate
 from runtime.settings import PostgresSettings, SettingsLoader
 
+_SUMS = "copy ledger.sums_15m (customer_id, bucket_us, posted_day, key, events, cost, price) from stdin"
 EVENTS, CUSTOMERS = 10_000_000, 1_000
 KEYS = 12  # of a customer
 CALLS = 3  # of a query
@@ -184,7 +185,7 @@ def _seed(connection: Connection, events: int) -> int:
     weight = (by_customer / by_customer.sum())[:, None] * (by_key / by_key.sum())
     keys = _keys(connection)
     made = 0
-    with connection.cursor() as cursor, cursor.copy("copy ledger.sums_15m from stdin") as copy:
+    with connection.cursor() as cursor, cursor.copy(_SUMS) as copy:
         for day in range(DAYS):
             for quarter in range(_QUARTERS):
                 counts = generator.poisson(weight * events / DAYS * hours[quarter] / hours.sum())
