@@ -13,7 +13,7 @@ from collections import defaultdict
 from pricing.attributes import attributes_of
 from pricing.calendar import BillingCalendar, ZoneTable, zones
 from pricing.cards import ALL, UTC, Assignment, BookContent
-from pricing.cardset import CardGroup, CardSet, Facts
+from pricing.cardset import CardGroup, CardSet, Facts, LadderTimeline
 from pricing.cell import CompiledCell, Ladder
 from pricing.check import check_book
 from pricing.compiled import CellName, Context
@@ -72,9 +72,13 @@ class CompiledBook:
         reason = "no contract is assigned to the customer at the time of the event"
         self.unassigned = Ladder((CompiledCell(nobody, facts.registry, {}, reason=reason),))
 
+    def cost_timeline(self, provider: str, model: str, context: Context) -> LadderTimeline:
+        """The provider's cells for such calls at any instant."""
+        return self._provider.timeline(provider, model, context)
+
     def cost_ladder(self, provider: str, model: str, context: Context, at_us: int) -> Ladder:
         """The provider's cells for a call at that instant."""
-        return self._provider.timeline(provider, model, context).at(at_us)
+        return self.cost_timeline(provider, model, context).at(at_us)
 
     def term(self, customer: str, at_us: int) -> Term | None:
         """The contract that the customer pays by at that instant, and for how long."""

@@ -68,6 +68,19 @@ class SplitPlan:
                     rows.append((position, missing))
         return tuple(rows)
 
+    def take_out(self, leaves: list[int]) -> bool:
+        """Take the parts out of their wholes, in place. False, and nothing is sure, where one would fall
+        below zero.
+        """
+        for position, parts in self.subtract:
+            rest = leaves[position]
+            for part in parts:
+                rest -= leaves[part]
+            if rest < 0:
+                return False
+            leaves[position] = rest
+        return True
+
     def positions_in(self, whole: str) -> tuple[int, ...]:
         """The positions of the leaves that make up the inclusive total of `whole`."""
         positions = self._totals.get(whole)
@@ -94,7 +107,7 @@ class Splitter:
             UsageError: bad_quantity or impossible_counts, naming the meter.
         """
         plan = self._plans.get((semantics, *usage)) or self._plan(semantics, tuple(usage))
-        leaves = []
+        leaves: list[int] = []
         for meter in plan.meters:
             text = usage[meter]
             # Token counts are short runs of digits; everything else takes the strict road.
@@ -104,14 +117,11 @@ class Splitter:
                 leaves.append(parse_decimal(text, f"usage.{meter}"))
         if plan.required:
             _check_wholes(plan, leaves)
-        for position, parts in plan.subtract:
-            rest = leaves[position]
-            for part in parts:
-                rest -= leaves[part]
-            if rest < 0:
-                return self._settle(semantics, usage)
-            leaves[position] = rest
-        return plan, leaves
+        return (plan, leaves) if plan.take_out(leaves) else self._settle(semantics, usage)
+
+    def plan(self, semantics: str, meters: tuple[str, ...]) -> SplitPlan:
+        """How these reported meters become leaves."""
+        return self._plans.get((semantics, *meters)) or self._plan(semantics, meters)
 
     def _plan(self, semantics: str, meters: tuple[str, ...]) -> SplitPlan:
         if semantics not in ("inclusive", "exclusive"):

@@ -6,12 +6,12 @@ The memos hold only what their keys determine and are bounded, so they change ho
 never the answer.
 """
 
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from pricing.compile import CompiledBook
 from pricing.compiled import LineTemplate
 from pricing.money import ATTO, format_atto
-from pricing.rate import PoolBefore, Rating, Side
+from pricing.rate import Line, PoolBefore, Rating, Side
 
 _LEGS = ("original", "reversal", "replacement")
 _STATUSES = ("unpriced", "partial", "priced", "included")
@@ -69,19 +69,55 @@ def encode_rating(
     lines = rating.lines
     if lines:
         add(_long(len(lines)))
-        for template, quantity, amount, billed in lines:
-            before, rate, no_amount, after = _lines.get(template) or _line(template)
-            count = _quantities.get(quantity) or _quantity(quantity)
-            if billed is not None:
-                after = after[: -len(_NULL)] + _some(billed)  # in the place of the last field's null
-            if amount is None:
-                parts += (before, count, no_amount, after)
-            else:
-                parts += (before, count, rate, _amounts.get(amount) or _amount(amount), after)
+        for line in lines:
+            parts += _line_parts(line)
     add(_END)
     plan = _plans.get(rating.plan)
     add(plan if plan is not None else _kept(_plans, rating.plan, _optional(rating.plan)))
     return b"".join(parts)
+
+
+def _line_parts(line: Line) -> tuple[bytes, ...]:
+    template, quantity, amount, billed = line
+    before, rate, no_amount, after = _lines.get(template) or _line(template)
+    count = _quantities.get(quantity) or _quantity(quantity)
+    if billed is not None:
+        after = after[: -len(_NULL)] + _some(billed)  # in the place of the last field's null
+    if amount is None:
+        return before, count, no_amount, after
+    return before, count, rate, _amounts.get(amount) or _amount(amount), after
+
+
+class Frame(NamedTuple):
+    """What is the same of all originals whose sides are priced in these currencies, over one period, with so
+    many lines and no pools: the bytes between sequence, cost, price and lines, and those after the lines.
+    """
+
+    before_cost: bytes
+    before_price: bytes
+    before_lines: bytes
+    after_lines: bytes
+
+
+def frame(book: CompiledBook, empty: Rating, lines: int) -> Frame:
+    """The frame of ratings like `empty`, which has neither pools nor lines nor amounts."""
+    before_cost, after_cost = _side("priced", empty.cost.currency)
+    before_price, after_price = _side("priced", empty.price.currency)
+    return Frame(
+        b"\x00\x00\x00"  # original, revision 0, no correction
+        + _book((book.version, book.content_hash))
+        + _period(empty.service_period)
+        + _END  # no pools
+        + before_cost,
+        after_cost + before_price,
+        after_price + (_long(lines) if lines else b""),
+        _END + _optional(empty.plan),
+    )
+
+
+def encode_line(line: Line) -> bytes:
+    """One of a Rating's lines."""
+    return b"".join(_line_parts(line))
 
 
 def _add_side(parts: list[bytes], side: Side) -> None:
@@ -179,3 +215,9 @@ def _string(text: str) -> bytes:
 
 def _optional(text: str | None) -> bytes:
     return _NULL if text is None else _SECOND + _string(text)
+
+
+encode_sequence: Final = _long
+"""A Rating begins with its sequence."""
+encode_amount: Final = _some
+"""A side's amount, where there is one."""

@@ -1,7 +1,8 @@
 """What a partition's local state says of itself."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from rater.core.work import Head
 
@@ -40,3 +41,11 @@ class Meta:
     periods: int = 0
     revisions: int = 0
     runs: int = 0
+
+    def packed(self) -> bytes:
+        """As the state holds it: JSON of the fields. Once a frame, so without `asdict` of it all."""
+        told = {name: getattr(self, name) for name in _FIELDS}
+        return json.dumps(told | {"log": asdict(self.log), "head": asdict(self.head)}).encode()
+
+
+_FIELDS = tuple(field.name for field in fields(Meta))

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from pricing.rate import PoolState
 from rater.adapters.assignment import TopicNames
+from rater.adapters.frame_bytes import encode_frame
 from rater.adapters.log_reader import CUSTOMER_PREFIX, HEAD_KEY, PERIOD_PREFIX, REVISION_PREFIX, RUN_PREFIX
 from rater.adapters.meta import LogIdentity
-from rater.core.frames import frame_record, split
+from rater.core.frames import split
 from rater.core.periods import PeriodKey, pack_key, state_fields
 from rater.core.revisions import pack_run_key
 from rater.core.work import ORIGINAL_BYTES_MAX, BatchResult, Head, Rejected
@@ -52,7 +53,7 @@ def rejected_output(topic: str, partition: int, rejected: Rejected) -> Output:
 
 def frame_outputs(topic: str, result: BatchResult, process: str, build: str) -> list[Output]:
     """The parts of the frame."""
-    encoded = CODEC.encode("DeltaFrame", frame_record(result, process, build))
+    encoded = encode_frame(result, process, build)
     return [
         Output(
             topic,

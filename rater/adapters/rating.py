@@ -14,6 +14,7 @@ from rate_book.source import Confirmed
 from rate_book.translate import call_of_event
 from rater.adapters.corrector import WireCorrector
 from rater.adapters.decoding import decode_event
+from rater.adapters.plain import PlainColumns
 from rater.core.command import NotYetError
 from rater.core.rejection import Reject
 from rater.core.work import RatedEvent, Tools
@@ -79,4 +80,5 @@ def tools_for(
         book_version=book.version,
         corrector=WireCorrector(book_of),
         horizon_us=confirmed.horizon_us,
+        columns=PlainColumns(book, partition_of_key),
     )

@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -324,7 +324,7 @@ class StateStore:
         highest_us = self.meta.head.highest_append_us
         expired = [
             bucket_us
-            for bucket_us in self._digest_families()
+            for bucket_us in self.meta.digests  # each has its family
             if self._windows.bucket_expired(bucket_us, highest_us)
         ]
         if expired:
@@ -372,7 +372,7 @@ class StateStore:
         handle = self._handles[_PERIODS]
         for key, value in packed_entries(periods):
             batch.put(key, value, handle)
-        batch.put(_META_KEY, json.dumps(asdict(meta)).encode())
+        batch.put(_META_KEY, meta.packed())
         self._db.write(batch)
         self.meta = meta
         self._customers_cache.update(entries)

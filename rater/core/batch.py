@@ -4,8 +4,9 @@ Pure: decoding, rating, encoding and the look-up of known ids are passed in. Not
 state until the transaction that carries it is committed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import NamedTuple
 
 from pricing.rate import PoolState, no_pools
@@ -25,16 +26,21 @@ from rater.core.work import (
     PoolCurrencyError,
     RatedEvent,
     Record,
+    Seen,
     Tools,
     check_route,
 )
 
 
 class _Candidate(NamedTuple):
+    """An event that may be rated; `event` is None where columns have seen it."""
+
     record: Record
-    event: Event
+    customer_id: str
     digest: bytes
     bucket_us: int
+    event: Event | None
+    seen: Seen | None = None
 
 
 class PartitionBatch:
@@ -86,9 +92,19 @@ class PartitionBatch:
         highest_us = self._result.previous.highest_append_us
         events_next = self._result.previous.events_next
         candidates: list[_Candidate] = []
-        for record in events:
+        read: Iterable[Seen | None] = tools.columns.read(events) if tools.columns else repeat(None)
+        for record, seen in zip(events, read, strict=False):
             highest_before_us = highest_us
             highest_us = max(highest_us, record.append_us)
+            if seen is not None and self._ordinary(seen, record, highest_us):
+                at_us = seen.event_time_us
+                candidates.append(
+                    _Candidate(
+                        record, seen.customer.customer_id, seen.digest, windows.bucket_of(at_us), None, seen
+                    )
+                )
+                events_next = record.offset + 1
+                continue
             identity = None
             try:
                 event = tools.decode(record.value)
@@ -108,10 +124,27 @@ class PartitionBatch:
                     self._result.paused_at = record.offset
                     return candidates, highest_before_us, events_next
                 candidates.append(
-                    _Candidate(record, event, identity_digest(*identity), windows.bucket_of(event_time_us))
+                    _Candidate(
+                        record,
+                        customer_id,
+                        identity_digest(*identity),
+                        windows.bucket_of(event_time_us),
+                        event,
+                    )
                 )
             events_next = record.offset + 1
         return candidates, highest_us, events_next
+
+    def _ordinary(self, seen: Seen, record: Record, highest_us: int) -> bool:
+        """Whether nothing stops the event: if anything does, the other way says what."""
+        customer, windows = seen.customer, self._windows
+        return (
+            record.key == customer.key
+            and customer.partition == self._result.partition
+            and record.first_append_us is None
+            and -windows.late_us <= seen.event_time_us - highest_us <= windows.future_us
+            and seen.event_time_us < self._tools.horizon_us
+        )
 
     def _settle(self, candidates: Sequence[_Candidate], topic: str) -> None:
         """Dedupe, rate and give sequences, in offset order."""
@@ -123,17 +156,25 @@ class PartitionBatch:
             )
         )
         sequences = dict(
-            self._memory.last_sequences(list({candidate.event["customer_id"] for candidate in candidates}))
+            self._memory.last_sequences(list({candidate.customer_id for candidate in candidates}))
         )
         pools = self._pool_so_far
         for candidate in candidates:
-            record, event = candidate.record, candidate.event
+            record = candidate.record
             value = record.value or b""
             content = content_digest(value)
             first = known.get(candidate.digest)
+            if first is None and self._accept_plain(candidate, value, content, sequences):
+                known[candidate.digest] = Known(content, record.offset)
+                batch_values[record.offset] = value
+                continue
+            if first is not None and first.content == content:
+                self._duplicate(candidate, first)
+                continue
+            event = self._tools.decode(value) if candidate.event is None else candidate.event
             try:
                 if first is not None:
-                    self._repeat(candidate, content, first)
+                    self._repeat(candidate, event, first)
                     continue
                 self._customer_id = event["customer_id"]
                 rated = self._tools.rate(event, value, pools)
@@ -146,7 +187,7 @@ class PartitionBatch:
                 continue
             known[candidate.digest] = Known(content, record.offset)
             batch_values[record.offset] = value
-            self._accept(candidate, content, rated, sequences)
+            self._accept(candidate, event, content, rated, sequences)
 
     def _pool_so_far(self, pool: str, start_us: int) -> tuple[int, int]:
         """Quantity and amount before the event that is being rated: events before it in the batch count."""
@@ -166,17 +207,19 @@ class PartitionBatch:
                     f"{now.currency}; apply a version with another pool, or with the currency as it was"
                 )
 
-    def _repeat(self, candidate: _Candidate, content: bytes, first: Known) -> None:
-        """Count a repeated event, or refuse one that says something else under the same identity."""
-        record = candidate.record
-        if content != first.content and not self._same_decoded(candidate.event, first.first_offset):
+    def _repeat(self, candidate: _Candidate, event: Event, first: Known) -> None:
+        """Count an event repeated in other bytes, or refuse one that says something else."""
+        if not self._same_decoded(event, first.first_offset):
             told = f"with other content from offset {first.first_offset}, or that record is gone"
             if first is FORGOTTEN:
                 told = "and corrected long ago, and its first record is gone"
-            raise Reject(
-                "id_conflict", "event_id", f"event_id {candidate.event['event_id']!r} was rated {told}"
-            )
-        self._result.duplicates.append(Duplicate(candidate.digest, record.offset, first.first_offset))
+            raise Reject("id_conflict", "event_id", f"event_id {event['event_id']!r} was rated {told}")
+        self._duplicate(candidate, first)
+
+    def _duplicate(self, candidate: _Candidate, first: Known) -> None:
+        self._result.duplicates.append(
+            Duplicate(candidate.digest, candidate.record.offset, first.first_offset)
+        )
 
     def _same_decoded(self, event: Event, first_offset: int) -> bool:
         """Other bytes may still say the same: maps have no order, and writers may have other schemas."""
@@ -189,21 +232,48 @@ class PartitionBatch:
             return False
 
     def _accept(
-        self, candidate: _Candidate, content: bytes, rated: RatedEvent, sequences: dict[str, int]
+        self,
+        candidate: _Candidate,
+        event: Event,
+        content: bytes,
+        rated: RatedEvent,
+        sequences: dict[str, int],
     ) -> None:
-        result, event, record = self._result, candidate.event, candidate.record
-        customer_id = event["customer_id"]
-        sequence = sequences.get(customer_id, 0) + 1
-        result.rated.append((record.key or b"", rated.encode(sequence)))
+        sequence = sequences.get(candidate.customer_id, 0) + 1
+        self._result.rated.append((candidate.record.key or b"", rated.encode(sequence)))
+        customer = self._taken(candidate, content, sequences, sequence)
+        customer.add(event["event_time_us"], self._tools.dimension_values(event), rated.rating)
+
+    def _accept_plain(
+        self, candidate: _Candidate, value: bytes, content: bytes, sequences: dict[str, int]
+    ) -> bool:
+        """The same where columns have seen the event and its prices are plain; else False."""
+        seen, columns = candidate.seen, self._tools.columns
+        if seen is None or columns is None:
+            return False
+        sequence = sequences.get(candidate.customer_id, 0) + 1
+        summed = columns.rate(seen, value, sequence)
+        if summed is None:
+            return False
+        self._result.rated.append((seen.customer.key, summed.body))
+        customer = self._taken(candidate, content, sequences, sequence)
+        customer.add_plain(seen.event_time_us, summed)
+        return True
+
+    def _taken(
+        self, candidate: _Candidate, content: bytes, sequences: dict[str, int], sequence: int
+    ) -> CustomerDelta:
+        """The event has that sequence of its customer."""
+        result, customer_id = self._result, candidate.customer_id
         result.events_rated += 1
         sequences[customer_id] = sequence
         customer = result.customers.get(customer_id)
         if customer is None:
             customer = result.customers[customer_id] = CustomerDelta(sequence)
         customer.last_seq = sequence
-        customer.add(event["event_time_us"], self._tools.dimension_values(event), rated.rating)
-        entry = pack_entry(candidate.digest, content, record.offset)
+        entry = pack_entry(candidate.digest, content, candidate.record.offset)
         result.digests.setdefault(candidate.bucket_us, []).append(entry)
+        return customer
 
 
 def _check_contiguous(topic: str, expected: int, records: Sequence[Record]) -> None:

@@ -51,9 +51,15 @@ class Part:
     chunk: bytes
 
 
-def frame_record(result: BatchResult, process: str, build: str) -> dict[str, Any]:
-    """The DeltaFrame of a batch, ready to encode."""
+def frame_record(
+    result: BatchResult, process: str, build: str, customers: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The DeltaFrame of a batch, ready to encode, or with these customers."""
     previous, head = result.previous, result.head
+    if customers is None:
+        customers = [
+            customer_record(customer_id, delta) for customer_id, delta in sorted(result.customers.items())
+        ]
     return {
         "partition": result.partition,
         "frame_no": head.frame_no,
@@ -76,13 +82,12 @@ def frame_record(result: BatchResult, process: str, build: str) -> dict[str, Any
             for bucket_us, entries in sorted(result.digests.items())
         ],
         "dimensions": list(result.dimensions),
-        "customers": [
-            _customer_record(customer_id, delta) for customer_id, delta in sorted(result.customers.items())
-        ],
+        "customers": customers,
     }
 
 
-def _customer_record(customer_id: str, delta: CustomerDelta) -> dict[str, Any]:
+def customer_record(customer_id: str, delta: CustomerDelta) -> dict[str, Any]:
+    """One customer of a DeltaFrame."""
     return {
         "customer_id": customer_id,
         "first_seq": delta.first_seq,

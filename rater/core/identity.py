@@ -26,20 +26,18 @@ FORGOTTEN = Known(b"", -1)
 
 def identity_digest(customer_id: str, source: str, event_id: str) -> bytes:
     """blake2b-128 of the length-prefixed identity: no two identities share an encoding."""
-    customer, origin, event = customer_id.encode(), source.encode(), event_id.encode()
-    return blake2b(
-        b"".join(
-            (
-                _LENGTH.pack(len(customer)),
-                customer,
-                _LENGTH.pack(len(origin)),
-                origin,
-                _LENGTH.pack(len(event)),
-                event,
-            )
-        ),
-        digest_size=DIGEST_BYTES,
-    ).digest()
+    return digest_under(identity_prefix(customer_id, source), event_id.encode())
+
+
+def identity_prefix(customer_id: str, source: str) -> bytes:
+    """What the identities of one customer's events from one source begin with."""
+    customer, origin = customer_id.encode(), source.encode()
+    return b"".join((_LENGTH.pack(len(customer)), customer, _LENGTH.pack(len(origin)), origin))
+
+
+def digest_under(prefix: bytes, event_id: bytes) -> bytes:
+    """The digest of the identity with that prefix."""
+    return blake2b(prefix + _LENGTH.pack(len(event_id)) + event_id, digest_size=DIGEST_BYTES).digest()
 
 
 def content_digest(value: bytes) -> bytes:

@@ -6,6 +6,7 @@ from pricing.rate import PoolState, Rating
 
 if TYPE_CHECKING:
     from rater.core.revisions import Revision, RunAt
+    from rater.core.work import Summed
 
 BUCKET_US = 15 * 60 * 1_000_000  # every time zone's offset is a multiple of 15 minutes
 
@@ -82,6 +83,20 @@ class CustomerDelta:
             row.unpriced_price_events += events
         quantities = row.quantities
         for meter, quantity_atto in rating.leaves:
+            quantities[meter] = quantities.get(meter, 0) + quantity_atto
+
+    def add_plain(self, event_time_us: int, summed: "Summed") -> None:
+        """Add one event that is priced on both sides and in no pool: as `add` does."""
+        key = (event_time_us - event_time_us % BUCKET_US, *summed.row)
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = Row()
+            row.cost_atto = row.price_atto = 0
+        row.events += 1
+        row.cost_atto = summed.cost_atto + (row.cost_atto or 0)
+        row.price_atto = summed.price_atto + (row.price_atto or 0)
+        quantities = row.quantities
+        for meter, quantity_atto in zip(summed.meters, summed.leaves, strict=True):
             quantities[meter] = quantities.get(meter, 0) + quantity_atto
 
 

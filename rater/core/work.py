@@ -123,6 +123,63 @@ class RatedEvent(NamedTuple):
     encode: Callable[[int], bytes]
 
 
+class Customer(NamedTuple):
+    """A customer of one source: the key that its records must have, and the partition of that key."""
+
+    customer_id: str
+    key: bytes
+    partition: int
+
+
+class Seen(NamedTuple):
+    """A valid event that columns have read: its identity's digest, and what they rate it by."""
+
+    customer: Customer
+    digest: bytes
+    event_time_us: int
+    what: Any
+
+
+class Summed(Protocol):
+    """The RatedUsage record of an event at plain prices, and what is summed of it."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def row(self) -> tuple[int, int, str | None, str | None, tuple[str | None, ...]]:
+        """Start and end of the service period, currencies of cost and price, dimensions."""
+        ...
+
+    @property
+    def cost_atto(self) -> int: ...
+
+    @property
+    def price_atto(self) -> int: ...
+
+    @property
+    def meters(self) -> Sequence[str]: ...
+
+    @property
+    def leaves(self) -> Sequence[int]:
+        """In atto, in the order of the meters."""
+        ...
+
+
+class Columns(Protocol):
+    """The quick way for what is nearly every event; what it leaves out goes the other way, which has the same
+    results and says what is wrong.
+    """
+
+    def read(self, records: Sequence[Record]) -> Sequence[Seen | None]:
+        """The events that are valid by the wire's rules and plain enough."""
+        ...
+
+    def rate(self, seen: Seen, value: bytes, customer_seq: int) -> Summed | None:
+        """The event rated, where its prices are plain enough."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """The functions that turn bytes into events and events into ratings; each raises Reject.
@@ -138,6 +195,7 @@ class Tools:
     book_version: int
     corrector: Corrector
     horizon_us: int  # events from this instant on wait for a newer confirmation of the book
+    columns: Columns | None = None
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from pricing.compile import CompiledBook, compile_book
 from pricing.money import format_atto
 from rate_book.errors import NoBookError
 from rate_book.source import Confirmed
+from rater.adapters.frame_bytes import encode_frame
 from rater.adapters.rating import tools_for
 from rater.core.batch import PartitionBatch
 from rater.core.frames import effects_of_record, frame_record
@@ -130,7 +131,9 @@ class Partition:
         result = PartitionBatch(0, head, WINDOWS, self.memory, self.tools()).run(
             records, sent, "usage.events", "usage.corrections"
         )
-        frame = CODEC.decode("DeltaFrame", CODEC.encode("DeltaFrame", frame_record(result, "p", "b")))
+        encoded = CODEC.encode("DeltaFrame", frame_record(result, "p", "b"))
+        assert encode_frame(result, "p", "b") == encoded
+        frame = CODEC.decode("DeltaFrame", encoded)
         self.frames.append(frame)
         self.results.append(result)
         self.events += [record.value or b"" for record in records]
