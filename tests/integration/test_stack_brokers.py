@@ -1,4 +1,4 @@
-"""A stack of three brokers: a leader killed while records are written, a listener that proxies stand before."""
+"""A stack of three brokers: a leader killed while records are written, a listener behind proxies."""
 
 import threading
 from collections.abc import Iterator
