@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from cli.topics_acls import topics_acls
 from runtime.kafka import admin
 from runtime.kafka.admin import Change, TopicSpec
 from runtime.settings import KafkaSettings, SettingsError, SettingsLoader, TopicsSettings
@@ -49,6 +50,9 @@ def topics() -> None:
 
     Example: ratestream topics apply --dry-run
     """
+
+
+topics.add_command(topics_acls)
 
 
 @topics.command("apply")

@@ -33,13 +33,20 @@ def stack() -> None:
     type=click.IntRange(1, BROKERS_MAX),
     help="Kafka's brokers; as before where not given, 1 at first. From 3 on, 3 copies of everything.",
 )
+@click.option(
+    "--secure/--open",
+    default=None,
+    help="TLS, and a login with its own rights for each part; as before where not given, open at first.",
+)
 @_json_option
-def up(*, brokers: int | None, as_json: bool) -> None:
+def up(*, brokers: int | None, secure: bool | None, as_json: bool) -> None:
     """Start what does not run and wait until it answers.
+
+    With --secure, .ratestream/secure holds a file of settings for each part, printed at the end.
 
     Example: ratestream stack up --brokers 3
     """
-    _act(partial(LocalStack.up, brokers=brokers), as_json=as_json)
+    _act(partial(LocalStack.up, brokers=brokers, secure=secure), as_json=as_json)
 
 
 @stack.command()

@@ -15,7 +15,9 @@ from pathlib import Path
 from cli.stack import jars
 from cli.stack.layout import Layout, named
 from cli.stack.place import Place
+from cli.stack.private import write_private
 from cli.stack.process import Service, StackError, wait_until
+from cli.stack.secure import Secrets
 from runtime import probe
 
 VERSION = "4.4.0"
@@ -72,7 +74,8 @@ class Kafka:
         """Ask it for its cluster: the answer must be from this project's, with this broker serving in it."""
         if not self.alive():
             return False
-        found = probe.kafka_cluster({"bootstrap.servers": layout.endpoint(self.broker)})
+        login = Secrets(self.place).client() if layout.secure else {}
+        found = probe.kafka_cluster({"bootstrap.servers": layout.endpoint(self.broker), **login})
         return found is not None and found.id == self.cluster_id() and self.broker in found.brokers
 
     def cluster_id(self) -> str:
@@ -87,10 +90,15 @@ class Kafka:
     def prepare(self, layout: Layout, cluster_id: str) -> None:
         """Write its configuration for these ports, and make its empty data where there is none."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.properties.write_text(layout.properties(self.broker, self.directory / "data"), encoding="utf-8")
+        secured = Secrets(self.place).broker_values() if layout.secure else None
+        text = layout.properties(self.broker, self.directory / "data", secured)
+        if secured is None:
+            self.properties.write_text(text, encoding="utf-8")
+        else:
+            write_private(self.properties, text)
         (self.directory / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
         if not self.formatted():
-            self._format(cluster_id)
+            self._format(cluster_id, Secrets(self.place).scram_arguments() if layout.secure else [])
 
     def start(self, layout: Layout) -> None:
         """Start it, prepared as it is, and wait until it answers; one that runs is left alone.
@@ -118,25 +126,23 @@ class Kafka:
         """Delete the data; the jars stay."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _format(self, cluster_id: str) -> None:
+    def _format(self, cluster_id: str, users: list[str]) -> None:
         """Make its storage; one that was cut short in the making is made again."""
         shutil.rmtree(self.directory / "data", ignore_errors=True)
-        tool = [
-            "kafka.tools.StorageTool",
-            "format",
-            "--cluster-id",
-            cluster_id,
-            "--config",
-            str(self.properties),
-        ]
-        done = subprocess.run(
-            self._java("-Xmx128m", "-XX:TieredStopAtLevel=1", *tool),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=_environment(),
-            check=False,
-        )
+        what = ["format", "--cluster-id", cluster_id, "--config", str(self.properties), *users]
+        # By a file, one a line: a process's arguments can be read by all.
+        given = write_private(self.directory / "format.arguments", "\n".join(what))
+        try:
+            done = subprocess.run(
+                self._java("-Xmx128m", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", f"@{given}"),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                env=_environment(),
+                check=False,
+            )
+        finally:
+            given.unlink()
         if done.returncode:
             raise StackError(f"formatting Kafka's storage failed:\n{done.stdout}{done.stderr}".rstrip())
         partial = self._record.with_suffix(".new")

@@ -42,6 +42,25 @@ log.cleaner.backoff.ms=5000
 log.cleaner.dedupe.buffer.size=16777216
 """
 
+# With --secure. Clients and brokers log in over TLS; a controller cannot take SCRAM, so brokers and
+# controllers know each other by their certificate. What no ACL allows is refused, but to the super users.
+_SECURED = """\
+inter.broker.listener.name=SASL_SSL
+sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={jaas}
+listener.name.controller.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location={key}
+ssl.truststore.type=PEM
+ssl.truststore.location={ca}
+ssl.endpoint.identification.algorithm=https
+ssl.enabled.protocols=TLSv1.3,TLSv1.2
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users={super_users}
+"""
+
 # With more than one broker: what a topic gets that says nothing itself.
 _REPLICATED = """\
 default.replication.factor={replicas}
@@ -64,6 +83,7 @@ class Layout:
 
     brokers: int = 1
     proxied: tuple[int, ...] = ()
+    secure: bool = False
     ports: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -99,26 +119,35 @@ class Layout:
         """Return the address at which this broker is reached directly."""
         return f"127.0.0.1:{self.port('kafka', broker)}"
 
-    def properties(self, broker: int, data: Path) -> str:
-        """Return the configuration file of one broker, its data in the folder `data`."""
-        listens = {"PLAINTEXT": self.port("kafka", broker)}
+    def properties(self, broker: int, data: Path, secured: Mapping[str, str] | None = None) -> str:
+        """Return the configuration file of one broker, its data in the folder `data`.
+
+        `secured`: jaas, key, ca and super_users, where the layout is secure; the text then holds a password.
+        """
+        listens = {"SASL_SSL" if self.secure else "PLAINTEXT": self.port("kafka", broker)}
         advertised = dict(listens)
         if self.proxied:
             listens["PROXIED"] = self.port("proxied", broker)
             advertised["PROXIED"] = self.proxied[broker - 1]
         listens["CONTROLLER"] = self.port("controller", broker)
-        text = _PROPERTIES + (_REPLICATED if self.brokers > 1 else "")
+        text = _PROPERTIES + (_REPLICATED if self.brokers > 1 else "") + (_SECURED if self.secure else "")
         return text.format(
             node=broker,
             voters=",".join(f"{each}@127.0.0.1:{self.port('controller', each)}" for each in self.numbers),
             listeners=_addresses(listens),
             advertised=_addresses(advertised),
-            protocols=",".join(f"{name}:PLAINTEXT" for name in listens),
+            protocols=",".join(f"{name}:{self._protocol(name)}" for name in listens),
             data=data,
             partitions=PARTITIONS,
             replicas=self.replicas,
             in_sync=self.in_sync,
+            **(secured or {}),
         )
+
+    def _protocol(self, listener: str) -> str:
+        if not self.secure:
+            return "PLAINTEXT"
+        return "SSL" if listener == "CONTROLLER" else "SASL_SSL"
 
 
 def _addresses(ports: Mapping[str, int]) -> str:

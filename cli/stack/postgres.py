@@ -1,13 +1,15 @@
 """The local PostgreSQL: a real server on 127.0.0.1, passwords by SCRAM, data in the project."""
 
-import os
 import secrets
 import shutil
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.stack.place import ENVIRONMENT, Place, PostgresPlace
+from cli.stack import tls
+from cli.stack.place import ENVIRONMENT, Place, PostgresPlace, socket_directory
+from cli.stack.private import write_private
 from cli.stack.process import Service, StackError, wait_until
 from runtime import probe
 
@@ -42,6 +44,11 @@ class Postgres:
         """Where it lives; made where it is missing, as after `reset`."""
         return PostgresPlace.of(self.place)
 
+    @property
+    def tls(self) -> Service:
+        """The process that speaks TLS before it, where the stack is secure."""
+        return self.place.service("postgres-tls")
+
     def alive(self) -> bool:
         return self.service.pid() is not None
 
@@ -53,8 +60,11 @@ class Postgres:
         """Return the connection string, with the password."""
         return self.place.dsn_file.read_text(encoding="utf-8").strip()
 
-    def start(self, port: int) -> None:
+    def start(self, port: int, tls_pem: Path | None = None) -> None:
         """Start it on this port and wait until it answers; one that runs is left alone.
+
+        With `tls_pem`, a file of key and certificate, the port takes TLS only: the server itself has a socket
+        that nobody else can reach, because its build has no TLS.
 
         Raises:
             StackError: it did not answer within a minute.
@@ -65,10 +75,11 @@ class Postgres:
                 self._initialise(home)
             if not self.place.dsn_file.exists():
                 raise StackError(f"{self.place.dsn_file} is gone, and with it the password to {home.data}")
-            self._write_dsn(port)
+            socket = None if tls_pem is None else socket_directory(self.place, home.user)
+            self._write_dsn(port, socket)
             # The server's own pid file: none runs, and its number may be somebody else's by now.
             (home.data / "postmaster.pid").unlink(missing_ok=True)
-            settings = _SETTINGS | {"port": str(port)}
+            settings = _SETTINGS | {"port": str(port)} | ({} if socket is None else _socket_only(socket))
             command = [str(home.programs / "postgres"), "-D", str(home.data)]
             command += [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
             self.service.start(command, ENVIRONMENT, home.data, home.user)
@@ -77,9 +88,14 @@ class Postgres:
             raise StackError(
                 f"PostgreSQL does not answer; see {self.service.log_file}\n{self.service.log_tail()}"
             )
+        if tls_pem is not None and self.tls.pid() is None:
+            way = socket_directory(self.place, self.home.user) / f".s.PGSQL.{port}"
+            command = [sys.executable, "-I", tls.__file__, str(port), str(way), str(tls_pem)]
+            self.tls.start(command, ENVIRONMENT, self.place.root, None)
 
     def stop(self) -> None:
         """End it: sessions are cut off, everything committed is on disk."""
+        self.tls.stop(signal.SIGTERM, STOP_S)
         self.service.stop(signal.SIGINT, STOP_S)
 
     def kill9(self) -> None:
@@ -101,7 +117,7 @@ class Postgres:
             f"data-{secrets.token_hex(4)}"
         )  # no other initdb, left by a kill, works there
         password = secrets.token_urlsafe(24)
-        given = _write_private(home.data.parent / "password", password, home.user)
+        given = write_private(home.data.parent / "password", password, home.user)
         try:
             home.run(
                 "initdb",
@@ -116,21 +132,18 @@ class Postgres:
             )
         finally:
             given.unlink()
-        _write_private(self.place.dsn_file, f"postgresql://{OWNER}:{password}@127.0.0.1:0/{DATABASE}", None)
+        write_private(self.place.dsn_file, f"postgresql://{OWNER}:{password}@127.0.0.1:0/{DATABASE}")
         fresh.rename(home.data)
 
-    def _write_dsn(self, port: int) -> None:
-        head, _, _ = self.dsn().rpartition(":")
-        _write_private(self.place.dsn_file, f"{head}:{port}/{DATABASE}", None)
+    def _write_dsn(self, port: int, socket: Path | None) -> None:
+        password = self.dsn().split("@")[0].rpartition(":")[2]
+        where = f"127.0.0.1:{port}/{DATABASE}" if socket is None else f"/{DATABASE}?host={socket}&port={port}"
+        write_private(self.place.dsn_file, f"postgresql://{OWNER}:{password}@{where}")
 
 
-def _write_private(path: Path, text: str, user: tuple[int, int] | None) -> Path:
-    """Write a file that only its owner can read, whole or not at all."""
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        if user is not None:
-            os.fchown(file.fileno(), *user)
-    return temporary.replace(path)
+def _socket_only(socket: Path) -> dict[str, str]:
+    return {
+        "listen_addresses": "",
+        "unix_socket_directories": str(socket),
+        "unix_socket_permissions": "0700",
+    }

@@ -26,7 +26,7 @@ def test_three_brokers_vote_and_copy_and_advertise_proxies() -> None:
         for base, kind in ((9000, "kafka"), (9100, "controller"), (9200, "proxied"))
         for index, number in enumerate(("", "-2", "-3"))
     }
-    layout = Layout(3, (8001, 8002, 8003), ports)
+    layout = Layout(3, (8001, 8002, 8003), ports=ports)
     assert sorted(layout.port_names()) == sorted(ports)
     assert layout.bootstrap_servers == "127.0.0.1:9000,127.0.0.1:9001,127.0.0.1:9002"
     found = lines(layout, 2)
