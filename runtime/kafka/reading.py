@@ -20,6 +20,8 @@ Headers = tuple[tuple[str, bytes | None], ...]
 _BATCH = 500
 _WAIT_S = 0.02  # consume() waits this long for a batch that the partition's end leaves unfilled
 _HEALING = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT})  # noqa: SLF001  # public under no other name
+# The client looks for its group's coordinator although it never joins: nobody needs a right to that group.
+_OF_THE_GROUP = KafkaError.GROUP_AUTHORIZATION_FAILED
 _END_WAIT_MS = 10  # what is asked for is there: only the report of the end would wait, 500 ms by default
 _QUEUED_KIB = 16_384  # read ahead by the client: bounds memory, not progress
 
@@ -135,7 +137,7 @@ def _offset_of(message: Message, topic: str, partition: int) -> int | None:
         ReadFailedError: for any other report of the client.
     """
     error = message.error()
-    if error is not None and error.code() in _HEALING:
+    if error is not None and (error.code() in _HEALING or error.code() == _OF_THE_GROUP):
         return None  # it reconnects; `stalled_s` bounds how long
     if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # public under no other name
         raise ReadFailedError(f"{topic} {partition}: {error}")

@@ -186,31 +186,6 @@ def test_a_principal_does_what_is_declared_and_nothing_else(
     assert found == expected(name)
 
 
-def test_what_matters_most_is_declared_so() -> None:
-    """By hand: the table above only holds the broker to the declaration."""
-    writers = {topic: [each.name for each in PRINCIPALS if topic in each.writes] for topic in TOPIC_NAMES}
-    assert writers == {
-        "usage.events": ["producer", "operator"],  # a replay publishes what was rejected again
-        "usage.corrections": ["operator"],
-        "usage.rated": ["rater"],
-        "usage.rejected": ["rater"],
-        "usage.deltas": ["rater"],
-        "rater.state": ["rater"],
-        "usage.totals": ["aggregator"],
-        "budget.alerts": ["guard"],
-        "budget.state": ["guard"],
-        "aggregator.state": ["aggregator"],
-        "aggregator.probe": ["aggregator"],
-    }
-    assert {each.name: each.groups for each in PRINCIPALS if each.groups} == {
-        name: (name,) for name in ("rater", "ledger", "aggregator", "totals", "guard")
-    }
-    assert {each.name: each.transactions for each in PRINCIPALS if each.transactions} == {
-        "rater": ("rater-",),
-        "aggregator": ("aggregator-",),
-    }
-
-
 def users(admin: AdminClient) -> dict[str, Future[Any]]:
     found = admin.describe_user_scram_credentials([ADMIN])
     assert isinstance(found, dict)

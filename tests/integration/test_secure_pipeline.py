@@ -1,6 +1,7 @@
 """The whole pipeline, each part under its own principal and role, over TLS."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -64,6 +65,13 @@ def cloud_event(number: int) -> dict[str, Any]:
     }
 
 
+def publish(stack: SecureStack, directory: Path, numbers: range) -> None:
+    """As the producer."""
+    lines = directory / "events.jsonl"
+    lines.write_text("".join(json.dumps(cloud_event(number)) + "\n" for number in numbers))
+    assert stack.asked("producer", "emit", str(lines))["acknowledged"] == len(numbers)
+
+
 @pytest.fixture
 def running(secure_stack: SecureStack) -> Iterator[SecureStack]:
     """Book and budget applied by the operator, every service running."""
@@ -89,9 +97,7 @@ def rows(stack: SecureStack, query: str) -> list[tuple[Any, ...]]:
 def test_usage_is_rated_totalled_alerted_on_corrected_and_verified(
     running: SecureStack, tmp_path: Path
 ) -> None:
-    lines = tmp_path / "events.jsonl"
-    lines.write_text("".join(json.dumps(cloud_event(number)) + "\n" for number in range(EVENTS)))
-    assert running.asked("producer", "emit", str(lines))["acknowledged"] == EVENTS
+    publish(running, tmp_path, range(EVENTS))
 
     rated = "select count(*), sum(price) from ledger.rated"
     wait_for(lambda: rows(running, rated)[0][0] == EVENTS, "the ledger has what was rated", WAIT_S)
@@ -108,8 +114,16 @@ def test_usage_is_rated_totalled_alerted_on_corrected_and_verified(
     retraction = "select count(*) from guard.alerts where kind = 'retraction'"
     wait_for(lambda: rows(running, retraction) == [(1,)], "the alert is retracted", WAIT_S)
 
+    # A rater without its state restores it from its own log, with no more rights than before.
+    rater = running.running.pop(0)
+    assert rater.terminate() == 0
+    shutil.rmtree(running.project_dir / ".ratestream" / "rater")
+    running.start("rater", *SERVICES["rater"])
+    publish(running, tmp_path, range(EVENTS + 1))  # all but the last are duplicates
+    wait_for(lambda: rows(running, rated)[0][0] == EVENTS + 2, "the last event, and the reversal", WAIT_S)
+
     told = running.asked("finance", "verify")
     assert told["findings"] == [], told
     refused = running.command("finance", "void", "event-6", "--customer", "customer-1", *who)
     assert refused.returncode != 0
-    assert rows(running, rated)[0][0] == EVENTS + 1  # and the reversal
+    assert rows(running, rated)[0][0] == EVENTS + 2
