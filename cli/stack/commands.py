@@ -105,6 +105,8 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
         number = f", {broker['broker']}" if len(kafka["brokers"]) > 1 else ""
         _line(f"Kafka {kafka['version']}{number}", broker)
     _line(f"PostgreSQL {postgres['version'] or ''}".strip(), postgres)
+    for principal, file in (found["secure"] or {}).items():
+        click.echo(f"{'settings of':<18}{principal}: {file}")
 
 
 def _line(label: str, service: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from cli.stack.secure import Secrets
 from runtime import probe
 
 VERSION = "4.4.0"
-READY_S = 90
+READY_S = 240  # for a machine that is busy with much else; one that ends is noticed at once
 HEAP = ("-Xmx512m", "-Xms256m")
 HEAP_OF_MANY = ("-Xmx384m", "-Xms128m")
 STOP_S = 30

@@ -210,6 +210,7 @@ class LocalStack:
                 "version": version,
                 "log": str(self.postgres.service.log_file),
             },
+            "secure": Secrets(self.place).environment_files() if layout.secure else None,
         }
 
     def is_up(self) -> bool:

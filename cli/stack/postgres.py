@@ -13,7 +13,7 @@ from cli.stack.private import write_private
 from cli.stack.process import Service, StackError, wait_until
 from runtime import probe
 
-READY_S = 60
+READY_S = 180
 STOP_S = 30
 OWNER = "ratestream"
 DATABASE = "postgres"
@@ -67,7 +67,7 @@ class Postgres:
         that nobody else can reach, because its build has no TLS.
 
         Raises:
-            StackError: it did not answer within a minute.
+            StackError: it did not answer in time.
         """
         if not self.alive():
             home = self.home

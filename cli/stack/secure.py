@@ -78,6 +78,10 @@ class Secrets:
         """Everyone who logs in to Kafka."""
         return [BROKER, ADMIN, *(each.name for each in PRINCIPALS)]
 
+    def environment_files(self) -> dict[str, str]:
+        """Each principal's settings file."""
+        return {name: str(self.environment_file(name)) for name in self.users() if name != BROKER}
+
     def make(self) -> None:
         """Make what is missing: passwords that are there stay, certificates are renewed before they end."""
         try:

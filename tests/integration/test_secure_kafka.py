@@ -36,7 +36,7 @@ from schemas.topics import TOPICS
 from tests.fix_rater import wait_for
 from tests.fix_secure import SecureStack
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ANSWER_S = 30
 NAMES = [each.name for each in PRINCIPALS]

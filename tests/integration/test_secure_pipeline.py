@@ -20,7 +20,7 @@ from tests.fix_guard import budget
 from tests.fix_rater import BOOK, wait_for
 from tests.fix_secure import SecureStack
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 EVENTS = 8
 WAIT_S = 120

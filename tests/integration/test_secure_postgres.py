@@ -9,7 +9,7 @@ from psycopg import sql
 from tests.fix_secure import SecureStack
 from tests.integration.secure_tables import TABLES
 
-pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SCHEMAS = ["guard", "ledger", "rate_book", "ratestream", "totals"]
 REFUSED = "42501"  # insufficient privilege

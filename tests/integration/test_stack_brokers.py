@@ -18,7 +18,7 @@ from tests.fix_kafka import KafkaFixture
 from tests.fix_rater import wait_for
 from tests.fix_stack import stack_of_its_own
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 BROKERS = 3
 TOPIC = "written-through"
