@@ -41,9 +41,10 @@ def topics_acls(*, applying: bool, checking: bool, prefix: str | None, as_json: 
         _show(wanted, as_json=as_json)
         return
     kafka = SettingsLoader.of_process().section("kafka", KafkaSettings)
-    wanted = rights(kafka.topic_prefix if prefix is None else prefix)
+    prefix = kafka.topic_prefix if prefix is None else prefix
+    wanted = rights(prefix)
     admin = admin_client(kafka)
-    plan = access.plan(admin, wanted)
+    plan = access.plan(admin, wanted, prefix)
     if applying:
         access.grant(admin, plan.missing)
     if as_json:
@@ -62,7 +63,7 @@ def topics_acls(*, applying: bool, checking: bool, prefix: str | None, as_json: 
         click.echo(
             f"{len(wanted)} rights: {len(plan.missing)} {word}, {len(plan.surplus)} beyond the declaration"
         )
-    if plan.surplus or (plan.missing and not applying):
+    if checking and (plan.surplus or (plan.missing and not applying)):
         sys.exit(_DIFFERENT)
 
 

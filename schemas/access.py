@@ -11,6 +11,9 @@ from typing import Final
 
 from schemas import topics
 
+READING_GROUP: Final = "ratestream-reading"
+"""Of clients that read partitions by offset and join no group; it has no prefix on any cluster."""
+
 
 @dataclass(frozen=True)
 class Acl:
@@ -57,6 +60,8 @@ class Principal:
         ):
             for name in names:
                 yield Acl(self.name, resource, prefix + name, pattern, operation)
+        if self.reads:
+            yield Acl(self.name, "group", READING_GROUP, "literal", "describe")
 
 
 ADMIN: Final = "admin"

@@ -53,8 +53,10 @@ class Plan:
     surplus: list[Right]
 
 
-def plan(admin: AdminClient, wanted: Iterable[Right]) -> Plan:
-    """Compare the wanted rights with those that their users have; other users are not looked at.
+def plan(admin: AdminClient, wanted: Iterable[Right], prefix: str = "") -> Plan:
+    """Compare the wanted rights with those that their users have to what carries the prefix.
+
+    Other users are not looked at.
 
     Raises:
         InfrastructureError: the cluster does not answer, or has no authorizer.
@@ -79,7 +81,13 @@ def plan(admin: AdminClient, wanted: Iterable[Right]) -> Plan:
                 )
     except KafkaException as error:
         raise InfrastructureError(f"the cluster's ACLs cannot be read: {error}") from error
-    return Plan(sorted(rights - found), sorted(found - rights))
+    return Plan(sorted(rights - found), sorted(right for right in found - rights if _concerns(right, prefix)))
+
+
+def _concerns(right: Right, prefix: str) -> bool:
+    """Whether it is one to something that carries the prefix, or may."""
+    wide = right.name == "*" or (right.pattern == "prefixed" and prefix.startswith(right.name))
+    return wide or right.name.startswith(prefix)
 
 
 def grant(admin: AdminClient, rights: Sequence[Right]) -> None:

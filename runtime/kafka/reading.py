@@ -20,8 +20,6 @@ Headers = tuple[tuple[str, bytes | None], ...]
 _BATCH = 500
 _WAIT_S = 0.02  # consume() waits this long for a batch that the partition's end leaves unfilled
 _HEALING = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT})  # noqa: SLF001  # public under no other name
-# The client looks for its group's coordinator although it never joins: nobody needs a right to that group.
-_OF_THE_GROUP = KafkaError.GROUP_AUTHORIZATION_FAILED
 _END_WAIT_MS = 10  # what is asked for is there: only the report of the end would wait, 500 ms by default
 _QUEUED_KIB = 16_384  # read ahead by the client: bounds memory, not progress
 
@@ -61,7 +59,9 @@ class PartitionReader:
         self._consumer = Consumer(
             {
                 **config,
-                "group.id": "ratestream-reading",  # required by the client, never joined
+                # Required by the client, never joined; its coordinator is looked for all the same, so that
+                # whoever reads may describe it: see schemas.access.
+                "group.id": "ratestream-reading",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",  # an offset that is gone is an error here, never a jump
@@ -137,7 +137,7 @@ def _offset_of(message: Message, topic: str, partition: int) -> int | None:
         ReadFailedError: for any other report of the client.
     """
     error = message.error()
-    if error is not None and (error.code() in _HEALING or error.code() == _OF_THE_GROUP):
+    if error is not None and error.code() in _HEALING:
         return None  # it reconnects; `stalled_s` bounds how long
     if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # public under no other name
         raise ReadFailedError(f"{topic} {partition}: {error}")

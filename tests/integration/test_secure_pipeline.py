@@ -122,6 +122,16 @@ def test_usage_is_rated_totalled_alerted_on_corrected_and_verified(
     publish(running, tmp_path, range(EVENTS + 1))  # all but the last are duplicates
     wait_for(lambda: rows(running, rated)[0][0] == EVENTS + 2, "the last event, and the reversal", WAIT_S)
 
+    # Rows are changed by nobody, not even by their owner.
+    with psycopg.connect(running.dsn("admin")) as owner:
+        for statement in (
+            "update ledger.rated set leg = leg",
+            "delete from ledger.rated",
+            "truncate ledger.rated",
+        ):
+            with pytest.raises(psycopg.errors.RestrictViolation), owner.transaction(force_rollback=True):
+                owner.execute(statement.encode())
+
     told = running.asked("finance", "verify")
     assert told["findings"] == [], told
     refused = running.command("finance", "void", "event-6", "--customer", "customer-1", *who)
