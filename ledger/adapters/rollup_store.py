@@ -1,6 +1,6 @@
 """Adds the sums of a batch to the roll-ups, inside the transaction that writes its rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, LiteralString
 
 from psycopg import sql
@@ -28,6 +28,7 @@ _GRAINS = (
     ("day", "day_us", "posted_day"),
     ("month", "month_us", "posted_month"),
 )
+_FINEST = "bucket_us"  # what the sums are by as they are made
 _DAY_US = 86_400_000_000
 _CHUNK = 2_000  # lines handed over at once
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -46,13 +47,19 @@ create temporary table if not exists new_queries (
     on commit delete rows
 """
 
+# The rows come as they were copied, nearly in the order of the key: neighbours meet in the same pages.
+# No order is needed against deadlocks: who writes a customer's sums has its row of ledger.customers locked.
 _ADD = """
 insert into {table} as old (customer_id, bucket_us, posted_day, key, events, {amounts} {first})
-select customer_id, {bucket}, {posted}, key, sum(events), {sums} {lowest} from {new}
-group by 1, 2, 3, 4 order by 1, 2, 3, 4
+select customer_id, {bucket}, {posted}, key, events, {amounts} {first} from {new}
 on conflict (customer_id, bucket_us, posted_day, key)
 do update set events = old.events + excluded.events, {plus} {lower}
 """
+# Where several quarters of an hour, or days of posting, of the batch meet in one row of a longer grain.
+_ADD_MEETING = _ADD.replace(
+    "events, {amounts} {first} from {new}",
+    "sum(events), {sums} {lowest} from {new} group by 1, 2, 3, 4 order by 1, 2, 3, 4",
+)
 
 # The first sequence of a sum: see ledger.core.rollups.
 _FIRST: Final[Mapping[str, LiteralString]] = {
@@ -93,19 +100,25 @@ def write(connection: Connection, rollups: Rollups) -> None:
         cursor.execute("set local client_min_messages = warning")  # "already exists" is no news
         cursor.execute(_TEMPORARY)
     _write_keys(connection, rollups)
-    first_seqs = rollups.first_seqs
+    line, first_seqs = _Lines().line, rollups.first_seqs
     _copy(
         connection,
         "new_sums",
-        (f"{_line(place, sums)}\t{first_seqs[place]}" for place, sums in rollups.sums.items()),
+        sorted([f"{line(place, sums)}\t{first_seqs[place]}" for place, sums in rollups.sums.items()]),
     )
     _copy(
         connection,
         "new_meter_sums",
-        (f"{_line(place, sums)}\t{plain(sums.quantity)}" for place, sums in rollups.meters.items()),
+        sorted([f"{line(place, sums)}\t{plain(sums.quantity)}" for place, sums in rollups.meters.items()]),
     )
-    _add(connection, "sums", ("cost", "price"), _FIRST)
-    _add(connection, "meter_sums", ("cost", "price", "quantity"), dict.fromkeys(_FIRST, ""))
+    _add(connection, "sums", ("cost", "price"), _FIRST, _meet(rollups.sums))
+    _add(
+        connection,
+        "meter_sums",
+        ("cost", "price", "quantity"),
+        dict.fromkeys(_FIRST, ""),
+        _meet(rollups.meters),
+    )
     periods = sorted(rollups.periods.items())  # in one order, so that two writers never wait in a circle
     customers, starts, ends = ([key[index] for key, _ in periods] for index in range(3))
     connection.execute(_ADD_PERIODS, (customers, starts, ends, [first for _, first in periods]))
@@ -114,13 +127,24 @@ def write(connection: Connection, rollups: Rollups) -> None:
         connection.execute(_ADD_QUERIES)
 
 
+def _meet(places: Collection[Place]) -> bool:
+    """Whether two of them may be one row of a longer grain: not where all are of one quarter of an hour and
+    were posted on one day.
+    """
+    return len({place[1:3] for place in places}) > 1
+
+
 def _add(
-    connection: Connection, name: str, amounts: Iterable[str], first: Mapping[str, LiteralString]
+    connection: Connection,
+    name: str,
+    amounts: Iterable[str],
+    first: Mapping[str, LiteralString],
+    meet: bool,
 ) -> None:
     names = [sql.Identifier(amount) for amount in amounts]
     for grain, bucket, posted in _GRAINS:
         connection.execute(
-            sql.SQL(_ADD).format(
+            sql.SQL(_ADD_MEETING if meet and bucket != _FINEST else _ADD).format(
                 table=sql.Identifier("ledger", f"{name}_{grain}"),
                 new=sql.Identifier(f"new_{name}"),
                 bucket=sql.Identifier(bucket),
@@ -159,13 +183,26 @@ def _is_counted(meter: str) -> bool:
     return meter != NO_METER and meter not in NO_QUANTITY
 
 
-def _line(place: Place, sums: Amounts) -> str:
-    customer_id, bucket_us, posted_day, key = place
-    month_us, _ = calendar_month(bucket_us)
-    return (
-        f"{_text(customer_id)}\t{bucket_us}\t{bucket_us - bucket_us % _DAY_US}\t{month_us}\t{posted_day}"
-        f"\t{posted_day.replace(day=1)}\t\\\\x{key.hex()}\t{sums.events}\t{plain(sums.cost)}\t{plain(sums.price)}"
-    )
+class _Lines:
+    """The first columns of both kinds of sums; what many rows share is written once."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[Any, ...], str] = {}
+        self._customers: dict[str, str] = {}
+
+    def line(self, place: Place, sums: Amounts) -> str:
+        customer_id, bucket_us, posted_day, key = place
+        customer = self._customers.get(customer_id)
+        if customer is None:
+            customer = self._customers[customer_id] = _text(customer_id)
+        time = self._times.get((bucket_us, posted_day))
+        if time is None:
+            month_us, _ = calendar_month(bucket_us)
+            time = self._times[bucket_us, posted_day] = (
+                f"{bucket_us}\t{bucket_us - bucket_us % _DAY_US}\t{month_us}\t{posted_day}"
+                f"\t{posted_day.replace(day=1)}"
+            )
+        return f"{customer}\t{time}\t\\\\x{key.hex()}\t{sums.events}\t{plain(sums.cost)}\t{plain(sums.price)}"
 
 
 def _query_lines(rollups: Rollups) -> Iterable[str]:

@@ -68,9 +68,10 @@ def atto(text: str) -> int:
 
 def plain(amount: int) -> str:
     """The plain decimal of an amount times 10**18, without trailing zeros."""
-    whole, part = divmod(abs(amount), 10**_DIGITS)
-    text = f"{whole}.{part:0{_DIGITS}}".rstrip("0").rstrip(".")
-    return "-" + text if amount < 0 else text
+    sign = "-" if amount < 0 else ""
+    digits = str(abs(amount))
+    whole, part = digits[:-_DIGITS] or "0", digits[-_DIGITS:].rjust(_DIGITS, "0").rstrip("0")
+    return f"{sign}{whole}.{part}" if part else sign + whole
 
 
 def check_amounts(

@@ -61,6 +61,23 @@ def test_every_grain_has_the_same_sums(connection: Connection, size: int) -> Non
     ]
 
 
+def test_a_quarter_of_an_hour_posted_on_two_days_is_one_row_of_its_month(connection: Connection) -> None:
+    made = Made()
+    rows = [
+        made.rated({"customer_id": "c1", "at": at}, usd("0.002"), usd("0.003"), LINES, posted=posted)
+        for at, posted in (
+            ("2026-11-18T23:50:00Z", "2026-11-18T23:59:59Z"),
+            ("2026-11-18T23:51:00Z", "2026-11-19T00:00:01Z"),
+        )
+    ]
+    write_rows(connection, rows)
+    for table, counted in (("15m", 2), ("day", 2), ("month", 1)):
+        for name in ("sums", "meter_sums"):
+            assert connection.execute(
+                f"select count(*), sum(events), sum(cost)::text from ledger.{name}_{table}"  # noqa: S608 - names of above
+            ).fetchone() == (counted, 2, "0.004")
+
+
 def test_what_is_rolled_back_is_in_no_sum(connection: Connection) -> None:
     rows = some(Made())
     write_rows(connection, rows[:1])
