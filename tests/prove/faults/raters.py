@@ -18,8 +18,9 @@ from tests.prove.faults.processes import (
     zombie,
 )
 from tests.prove.nemesis import Lane, Step, Striker
+from tests.prove.run import Run
 from tests.prove.services import Life
-from tests.prove.watching import wait_for
+from tests.prove.watching import AWAY, wait_for
 
 RATERS = ("rater-0", "rater-1", "rater-2")
 _POINTS = {
@@ -159,19 +160,32 @@ def offsets_reset(striker: Striker) -> None:
             striker.services.stop(name)
         wait_for(lambda: run.watch.group_empty("rater"), 20, run.ending.is_set)
 
-        def moved() -> bool:
-            group = f"{run.world.prefix}rater"
-            admin = run.watch.admin
+        try:
+            _move_offsets(run, how)
+        finally:
+            for name in RATERS:
+                striker.services.start(name)
+
+
+def _move_offsets(run: Run, how: str) -> None:
+    """Nobody is in the group. Raises RuntimeError, saying what the broker answered last."""
+    group = f"{run.world.prefix}rater"
+    answers = ["none"]
+
+    def moved() -> bool:
+        try:
             if how == "deleted":
-                admin.delete_consumer_groups([group])[group].result(20)
+                run.watch.admin.delete_consumer_groups([group])[group].result(20)
                 return True
             ends = run.watch.ends(topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS)
             wanted = [TopicPartition(*where, 0 if how == "earliest" else end) for where, end in ends.items()]
             asked = [ConsumerGroupTopicPartitions(group, wanted)]
-            found = admin.alter_consumer_group_offsets(asked)[group].result(20)
-            return all(item.error is None for item in found.topic_partitions)
+            found = run.watch.admin.alter_consumer_group_offsets(asked)[group].result(20)
+        except AWAY as error:
+            answers.append(repr(error))
+            raise
+        answers.append(str([item.error for item in found.topic_partitions if item.error]))
+        return all(item.error is None for item in found.topic_partitions)
 
-        if not wait_for(moved, 30, run.ending.is_set):
-            raise RuntimeError("the offsets could not be reset")
-        for name in RATERS:
-            striker.services.start(name)
+    if not wait_for(moved, 60, run.ending.is_set, every_s=1.0):
+        raise RuntimeError(f"the offsets could not be reset: {answers[-1]}")
