@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,13 @@ def continuously(run: Run) -> Iterator[None]:
 
 def rows(run: Run, rest: Rest) -> list[Judged]:
     """Every invariant, once all is at rest."""
-    found: list[Judged] = list(checks.check(run.world, run.journal))
+    found: list[Judged] = []
+    try:
+        found += checks.check(run.world, run.journal)
+    except Exception:  # noqa: BLE001 - the report says what it can, and that the judge failed
+        text = traceback.format_exc()
+        run.journal.add("judge failed", text=text)
+        found.append(Found("I1", "the checks come to a verdict", text, ok=False))
     left = f", left: {rest.left}" if rest.left else ""
     found.append(
         Found(
