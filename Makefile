@@ -8,7 +8,6 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Environments beside .venv; each holds what one target needs and no other.
 FUZZ := .venv-fuzz
 AUDIT := .venv-audit
-MINUTES ?= 16
 
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.stamp
@@ -52,9 +51,8 @@ test-fault: setup ## the whole fault matrix: kills, pauses and aborts real proce
 	$(BIN)/python -m pytest tests/fault
 
 SEED ?= 1
-MINUTES ?= 4
 prove: setup ## the whole pipeline under faults: SEED=n MINUTES=m; prints what was injected, seen and held
-	$(BIN)/python -m tests.prove --seed $(SEED) --minutes $(MINUTES)
+	$(BIN)/python -m tests.prove --seed $(SEED) --minutes $(or $(MINUTES),4)
 
 simulate: setup ## 10,000 seeds of the simulator: the services' own code in a world of faults
 	$(BIN)/python -m tests.simulation
@@ -97,7 +95,7 @@ $(FUZZ)/.stamp: requirements/prod.txt requirements/fuzz.txt
 	@touch $@
 
 fuzz: $(FUZZ)/.stamp ## coverage-guided fuzzing of every input for MINUTES (16); findings in .ratestream/fuzz
-	PYTHONPATH=.:producers/client $(FUZZ)/bin/python -m tests.fuzz --minutes $(MINUTES)
+	PYTHONPATH=.:producers/client $(FUZZ)/bin/python -m tests.fuzz --minutes $(or $(MINUTES),16)
 
 $(AUDIT)/.stamp: requirements/audit.txt
 	$(PYTHON) -m venv --clear $(AUDIT)
