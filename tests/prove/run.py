@@ -92,7 +92,7 @@ def prepared(seed: int, directory: Path, cluster: Cluster, previous_dir: Path | 
         operators.apply_book()
         operators.apply_budgets()
         load = Load(world.kafka, Stream(seed, PARTITIONS), journal, per_second=PER_SECOND)
-        watch = Watch(world, cluster.admin())
+        watch = Watch(world)
         yield Run(
             seed, directory, cluster, world, journal, services, operators, receiver, load, watch,
             previous_dir is not None, ending,

@@ -35,7 +35,11 @@ class Watch:
     """Looks from outside; each look may fail while something is away."""
 
     world: World
-    admin: AdminClient
+
+    @property
+    def admin(self) -> AdminClient:
+        """A new client each time: one that has seen a group's coordinator die may wait for it for ever."""
+        return AdminClient(self.world.kafka.client_config() | {"log_level": 2})
 
     def behind(self) -> dict[str, int]:
         """What is not done yet, by what; empty where the pipeline has caught up."""
