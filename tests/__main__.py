@@ -2,8 +2,8 @@
 
 Most tests of services wait (for a session to time out, for a poll), so one lane after the other would leave
 the processors idle for most of the time. The lanes share the local stack, where no other service is named;
-topics and databases are each test's own. Arguments go to pytest. Behind the lanes, where no argument chooses
-tests, one seed of the whole pipeline under faults runs alone (`tests/prove`).
+topics and databases are each test's own. Arguments go to pytest. `--prove` adds one seed of the whole
+pipeline under faults behind the lanes, alone (`tests/prove`).
 """
 
 import re
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
                 codes[number] = again.wait()
     for lane, code in zip(lanes, codes, strict=True):
         print(f"lane {lane.name}: {'passed' if code == 0 else f'FAILED, exit code {code}'}: {lane.last_line}")
-    return max([*codes, 0 if arguments else prove()])
+    return max(codes)
 
 
 def prove() -> int:
@@ -132,4 +132,6 @@ class _Lane:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    given = [argument for argument in sys.argv[1:] if argument != "--prove"]
+    tested = main(given)
+    sys.exit(max(tested, prove()) if "--prove" in sys.argv else tested)

@@ -129,7 +129,7 @@ _odd_usages = st.dictionaries(
     st.sampled_from([*_METERS, "web_searches", "requests", "unheard", ""]), _counts, max_size=6
 )
 _money = st.fixed_dictionaries({"amount": st.sampled_from(["1.5", "x"]), "currency": st.just("USD")})
-_routing = {
+_routing: dict[str, Any] = {
     "router": "r",
     "policy": None,
     "reason": None,
@@ -227,7 +227,10 @@ def test_columns_write_what_rows_do(
     offset, batches = 0, []
     for some in drawn:
         batches.append(
-            [Record(offset + i, NOW_US + offset, key, *rest) for i, (key, *rest) in enumerate(some)]
+            [
+                Record(offset + i, NOW_US + offset, key, value, first)
+                for i, (key, value, first) in enumerate(some)
+            ]
         )
         offset += len(some)
     by_rows = _run(batches, replace(tools, columns=None))
