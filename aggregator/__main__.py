@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from schemas.topics import consumer_limits
 
 _LOG = logging.getLogger(__name__)
 _STOP_S = 15.0
+_LINGER_S = 3.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOOK_S = 0.2
 _FOLLOW_S = 1.0
@@ -100,6 +102,7 @@ async def _run(loader: SettingsLoader, stack: ExitStack) -> None:
         )
     ]
     await stopping.wait()
+    leave_within(_STOP_S + _LINGER_S)
     for task in tasks[1:]:
         task.cancel()
     try:
@@ -109,6 +112,22 @@ async def _run(loader: SettingsLoader, stack: ExitStack) -> None:
         _LOG.warning("Faust does not stop; everything acknowledged is committed")
         os._exit(0)
     tasks[0].cancel()
+
+
+def leave_within(seconds: float) -> None:
+    """Exit then at the latest, whatever still runs.
+
+    Faust's consumer is a thread with a loop of its own. While its group's coordinator is away it does not
+    end, and Python waits for its threads for ever.
+    """
+
+    def leave() -> None:
+        _LOG.warning("a thread of Faust does not end; everything acknowledged is committed")
+        os._exit(0)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
 
 
 def _leave(*_signal: object) -> None:
