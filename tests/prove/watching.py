@@ -36,9 +36,10 @@ class Watch:
 
     world: World
 
-    @property
     def admin(self) -> AdminClient:
-        """A new client each time: one that has seen a group's coordinator die may wait for it for ever."""
+        """A new client: one that has seen a group's coordinator die may wait for it for ever. Keep it until the
+        answer is there.
+        """
         return AdminClient(self.world.kafka.client_config() | {"log_level": 2})
 
     def behind(self) -> dict[str, int]:
@@ -66,11 +67,12 @@ class Watch:
     def group_empty(self, group: str) -> bool:
         """Whether it has no members."""
         name = self.world.prefix + group
-        return not self.admin.describe_consumer_groups([name])[name].result(15).members
+        admin = self.admin()
+        return not admin.describe_consumer_groups([name])[name].result(_ASK_S).members
 
     def leaders(self) -> dict[tuple[str, int], int]:
         """Which broker leads each partition of the run's topics."""
-        topics_now = self.admin.list_topics(timeout=15).topics
+        topics_now = self.admin().list_topics(timeout=_ASK_S).topics
         return {
             (name, number): partition.leader
             for name, topic in topics_now.items()
@@ -80,7 +82,7 @@ class Watch:
 
     def replicas_behind(self) -> int:
         """Replicas that are not in sync."""
-        topics_now = self.admin.list_topics(timeout=15).topics
+        topics_now = self.admin().list_topics(timeout=_ASK_S).topics
         return sum(
             len(set(partition.replicas) - set(partition.isrs))
             for topic in topics_now.values()
@@ -90,12 +92,13 @@ class Watch:
     def group_coordinator(self, group: str) -> int:
         """The broker that keeps a group, its name given without prefix."""
         name = self.world.prefix + group
-        found = self.admin.describe_consumer_groups([name])[name].result(15).coordinator
+        admin = self.admin()
+        found = admin.describe_consumer_groups([name])[name].result(_ASK_S).coordinator
         return int(found.id)
 
     def transaction_coordinator(self, transactional_id: str) -> int:
         """The broker that keeps a producer's transactions: where Java's hash of its id leads."""
-        state = self.admin.list_topics(timeout=15).topics["__transaction_state"].partitions
+        state = self.admin().list_topics(timeout=_ASK_S).topics["__transaction_state"].partitions
         hashed = 0
         for character in transactional_id:
             hashed = (31 * hashed + ord(character)) & 0xFFFFFFFF

@@ -107,7 +107,8 @@ def gap(striker: Striker) -> None:
             asked = ConsumerGroupTopicPartitions(
                 group, [TopicPartition(*where, end) for where, end in ends.items()]
             )
-            found = run.watch.admin.alter_consumer_group_offsets([asked])[group].result(20)
+            admin = run.watch.admin()
+            found = admin.alter_consumer_group_offsets([asked])[group].result(20)
             return all(item.error is None for item in found.topic_partitions)
 
         if not wait_for(moved, 30, run.ending.is_set):

@@ -173,14 +173,15 @@ def _move_offsets(run: Run, how: str) -> None:
     answers = ["none"]
 
     def moved() -> bool:
+        admin = run.watch.admin()
         try:
             if how == "deleted":
-                run.watch.admin.delete_consumer_groups([group])[group].result(20)
+                admin.delete_consumer_groups([group])[group].result(20)
                 return True
             ends = run.watch.ends(topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS)
             wanted = [TopicPartition(*where, 0 if how == "earliest" else end) for where, end in ends.items()]
             asked = [ConsumerGroupTopicPartitions(group, wanted)]
-            found = run.watch.admin.alter_consumer_group_offsets(asked)[group].result(20)
+            found = admin.alter_consumer_group_offsets(asked)[group].result(20)
         except AWAY as error:
             answers.append(repr(error))
             raise
