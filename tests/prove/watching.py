@@ -37,8 +37,8 @@ class Watch:
     world: World
 
     def admin(self) -> AdminClient:
-        """A new client: one that has seen a group's coordinator die may wait for it for ever. Keep it until the
-        answer is there.
+        """A new client: one that has seen a group's coordinator die may wait for it for ever. Keep it until
+        the answer is there.
         """
         return AdminClient(self.world.kafka.client_config() | {"log_level": 2})
 
