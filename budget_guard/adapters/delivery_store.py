@@ -212,7 +212,10 @@ def _close_group(connection: Connection, channel: Channel, now_us: int) -> None:
 def _put_on_their_way(
     connection: Connection, channel: Channel, messages: Sequence[Message], now_us: int
 ) -> None:
-    """Write each message's body, once, and have its alerts carried by it."""
+    """Write each message's body, once, and have its alerts carried by it.
+
+    It is due at once for every guard: the clock of this one may be ahead of that of the next.
+    """
     at = at_of(now_us)
     bodies: list[tuple[object, ...]] = []
     carried: list[tuple[str, str]] = []
@@ -240,7 +243,8 @@ def _put_on_their_way(
             )
         connection.execute(
             "update guard.deliveries d"
-            " set message_id = m.message_id, first_attempt_at = %s, next_attempt_at = %s"
+            " set message_id = m.message_id, first_attempt_at = %s,"
+            " next_attempt_at = least(%s, clock_timestamp())"
             " from unnest(%s::text[], %s::text[]) as m(message_id, alert_id)"
             " where d.channel = %s and d.alert_id = m.alert_id",
             (at, at, *(list(column) for column in zip(*carried, strict=True)), channel.name),

@@ -61,6 +61,17 @@ def test_an_alert_is_delivered_once_with_its_id_and_its_latency_measured(world: 
     assert world.counted.added == [outcome]
 
 
+def test_what_a_guard_with_a_clock_ahead_decided_is_due_for_the_next_one(world: World) -> None:
+    """Found by `make prove`: 102 alerts waited for an hour, as long as the first guard's clock was ahead."""
+    now_us = SystemClock(0).now_us()
+    world.clock.us = now_us + HOUR_US
+    (alert_id,) = world.raise_alerts("critical")
+    assert world.lane().step() == 0  # it decides, and dies before it sends
+    world.clock.us = now_us + 60 * SECOND_US
+    drain(world.lane())
+    assert world.rows() == [(alert_id, "delivered", 1)]
+
+
 def test_an_alert_of_no_known_record_has_no_latency(world: World) -> None:
     """Those about the pipeline, and those that the ledger alone told, say 0: that is no time of a frame."""
     world.raise_alerts("critical", append_us=0)

@@ -103,7 +103,7 @@ def _run(run: Run, verdict: Verdict, minutes: float, excuse: str) -> None:
     verdict.failures = run.failures
     aborted = [entry["name"] for entry in run.journal.entries("library")]
     if aborted:
-        verdict.notes.append(f"ended by librdkafka's assertion, and started again: {', '.join(aborted)}")
+        verdict.notes.append(f"ended inside a native library, and started again: {', '.join(aborted)}")
 
 
 def _previous(directory: Path, verdict: Verdict) -> tuple[Path | None, str]:
