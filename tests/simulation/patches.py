@@ -34,15 +34,6 @@ class NoMetrics:
     def observe(self, *_what: object, **_labels: object) -> None: ...
 
 
-def _flat(meta: Any) -> dict[str, Any]:
-    """dataclasses.asdict of what the local state says of itself, without its general recursion."""
-    return dict(vars_of(meta)) | {"head": dict(vars_of(meta.head)), "log": dict(vars_of(meta.log))}
-
-
-def vars_of(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
-
-
 class _RowByRow:
     """schemas.columns.ColumnReader, as where it takes nothing: batches are too small here for columns."""
 
@@ -85,7 +76,6 @@ def places() -> dict[str, Any]:
         "rater.adapters.state.Rdict": disk.SimRdict,
         "rater.adapters.state.WriteBatch": disk.SimBatch,
         "rater.adapters.state.table_options": disk.table_options,
-        "rater.adapters.state.asdict": _flat,
         "rater.adapters.state.shutil": SimpleNamespace(rmtree=_rmtree),
     }
 
