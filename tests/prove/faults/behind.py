@@ -2,8 +2,10 @@
 
 from tests.prove.faults.processes import killed, killed_at, paused, wrong_clock, zombie
 from tests.prove.nemesis import Lane, Step, Striker
+from tests.prove.watching import wait_for
 
 _OUTAGE_S = 20.0
+_MET_S = 90.0
 _LEDGERS = ("ledger-0", "ledger-1")
 
 
@@ -85,9 +87,13 @@ def misbehaves(mode: str, seconds: float) -> Step:
     def act(striker: Striker) -> None:
         striker.pause(6)
         with striker.fault(f"webhook: {mode}", "receiver", f"{seconds:.0f} s"):
-            striker.run.receiver.mode = mode
+            run = striker.run
+            before = len(run.journal.entries("delivery"))
+            run.receiver.mode = mode
+            # Until some alert has met it: the guard may be dead just now.
+            wait_for(lambda: len(run.journal.entries("delivery")) > before, _MET_S, run.ending.is_set)
             striker.pause(seconds)
-            striker.run.receiver.mode = "ok"
+            run.receiver.mode = "ok"
         striker.pause(6)
 
     return Step(f"webhook: {mode}", act)
