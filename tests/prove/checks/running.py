@@ -84,7 +84,9 @@ def four_ways(facts: Facts, story: Story, again: Again, zone: str) -> Row:
         for name, entries in (("totals", total), ("changelog", live), ("PostgreSQL", copy)):
             _same_entries(tally, f"{customer_id}, {name}", entries_of(entries["entries"]), expected)
     for partition, frames in facts.frames.items():
-        tally.same(f"frame applied in partition {partition}", facts.live_frames.get(partition), len(frames))
+        known = facts.live_frames.get(partition)
+        if not (story.gap and known is not None and known < len(frames)):
+            tally.same(f"frame applied in partition {partition}", known, len(frames))
     _frames(facts, rows, tally)
     return tally.row()
 

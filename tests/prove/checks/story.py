@@ -44,6 +44,8 @@ class Story:
     corrections: list[Json] = field(default_factory=list)
     deliveries: list[Json] = field(default_factory=list)
     quiet_after_us: int = 0
+    gap: bool = False
+    """Whether frames were kept from the aggregator: for five minutes its changelog tells of none behind them."""
     faults: list[tuple[int, int]] = field(default_factory=list)
     """Microseconds UTC from which until which a fault was on, or its effect may last."""
     drained_s: float | None = None
@@ -95,6 +97,7 @@ def story(entries: Iterable[Json]) -> Story:
         elif kind == "phase" and entry["name"] == "drained":
             found.drained_s = entry.get("after_s")
     found.faults = _faults(listed)
+    found.gap = any(entry["kind"] == "fault" and entry["name"] == "frames are missing" for entry in listed)
     return found
 
 
