@@ -45,7 +45,7 @@ class Story:
     deliveries: list[Json] = field(default_factory=list)
     quiet_after_us: int = 0
     gap: bool = False
-    """Whether frames were kept from the aggregator: for five minutes its changelog tells of none behind them."""
+    """Whether frames were kept from the aggregator: for five minutes its changelog tells of none after."""
     faults: list[tuple[int, int]] = field(default_factory=list)
     """Microseconds UTC from which until which a fault was on, or its effect may last."""
     drained_s: float | None = None
