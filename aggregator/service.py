@@ -254,7 +254,7 @@ class Aggregator:
         """
         async with self._writing:
             self._changed.clear()
-            appended_us = [item.at_us for item in self._held.partitions.values() if item.moved]
+            appended_us = [item.at_us for item in self._held.partitions.values() if item.frames]
             try:
                 await self._write_batches(self._generation)
             except _OvertakenError:

@@ -87,7 +87,10 @@ def read_event(path: Path) -> Amendment:
     """The event in a file. Raises UsageProblemError naming field, value and rule."""
     try:
         with path.open("rb") as file:
-            event = UsageEvent.from_json(file.read(LINE_BYTES_MAX)).to_avro()
+            text = file.read(LINE_BYTES_MAX + 1)
+        if len(text) > LINE_BYTES_MAX:
+            raise UsageProblemError(f"{path} has more than {LINE_BYTES_MAX} bytes; rule: at most so many")
+        event = UsageEvent.from_json(text).to_avro()
     except InvalidEvent as error:
         raise UsageProblemError(f"{path}: {error}") from error
     value = encode("UsageEvent", event)

@@ -7,7 +7,9 @@ import ipaddress
 import json
 import logging
 import socket
+import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -24,8 +26,11 @@ from runtime.settings import Section
 _LOG = logging.getLogger(__name__)
 _OK, _NOT_FOUND, _UNAVAILABLE = 200, 404, 503
 _REQUEST_S = 10
+_GIVEN_BACK_S = 1.0
 REQUESTS_MAX = 32
-"""Connections at once, each of which has a thread; one more is closed."""
+"""Connections at once, each of which has a thread; for one more the oldest is closed, so that clients that
+never end to ask keep no probe out.
+"""
 
 
 class TelemetrySettings(Section):
@@ -157,22 +162,33 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._places = threading.BoundedSemaphore(REQUESTS_MAX)
+        self._open: dict[int, socket.socket] = {}  # by file descriptor, the oldest first
+        self._free = threading.Condition()
         super().__init__(*args, **kwargs)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, while there are not too many."""
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        """Answer in a thread of its own, once there is a place."""
+        with self._free:
+            while len(self._open) >= REQUESTS_MAX:
+                oldest = next(iter(self._open.values()))
+                with suppress(OSError):  # gone by itself
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and gives the place back
+                if not self._free.wait(_GIVEN_BACK_S):
+                    raise TimeoutError("no place is given back")  # the caller closes the request
+            self._open[request.fileno()] = request
+        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Give the place back, whatever became of the request."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
+    def shutdown_request(self, request: Any) -> None:
+        """Give the place back, whatever became of the request: each one ends here."""
+        with self._free:
+            self._open.pop(request.fileno(), None)
+            self._free.notify()
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's
+        """A client that is gone before it has its answer is no error of ours."""
+        if not isinstance(sys.exception(), OSError):
+            _LOG.exception("telemetry: a request of %s failed", client_address)
 
     def server_bind(self) -> None:
         """Take the address."""

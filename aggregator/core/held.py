@@ -22,7 +22,9 @@ class Partition:
     at_us: int = 0
     """The highest append time that its frames told; 0: none has."""
     moved: bool = False
-    """Whether it has folded a frame since the last write."""
+    """Whether the changelog is to be told of a frame: one was folded since the last write (see `frames`), or
+    those behind a gap are trusted now.
+    """
     frames: int = 0
     """Folded and not written."""
     changed: dict[str, CustomerState] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ import click
 import yaml
 
 from cli.__main__ import ratestream
+from runtime.settings import ENV_PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -122,6 +124,13 @@ def dockerfile() -> list[Instruction]:
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     found = [line.partition(" ") for line in joined.splitlines() if line.strip()]
     return [Instruction(word.upper(), text.strip()) for word, _, text in found]
+
+
+def image_environment() -> dict[str, str]:
+    """The settings that the image has: a container's own variables go before them, they before any file."""
+    found = [one.text for one in stages()[-1] if one.word == "ENV"]
+    pairs = [pair.partition("=") for text in found for pair in shlex.split(text)]
+    return {name: value for name, _, value in pairs if name.startswith(ENV_PREFIX)}
 
 
 def stages() -> list[list[Instruction]]:

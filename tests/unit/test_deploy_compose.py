@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.settings import SettingsLoader
-from tests.deploy.manifests import DEPLOY, documents, parse_command
+from tests.deploy.manifests import DEPLOY, documents, image_environment, parse_command
 from tests.deploy.settings import load_all
 
 FOLDER = DEPLOY / "compose"
@@ -52,11 +52,16 @@ def test_ours_runs_a_command_with_settings_that_it_reads(name: str, tmp_path: Pa
     for secret in service["secrets"]:
         (tmp_path / secret).write_text("secret\n", "utf-8")
     what = service["command"][1] if name in LONG else "setup"
-    loaded = load_all(SettingsLoader(tmp_path, environ), what)
+    loaded = load_all(SettingsLoader(tmp_path, image_environment() | environ), what)
     host, port = loaded["kafka"].bootstrap_servers.split(":")
     listener = SERVICES[host]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     assert listener == f"CLIENT://{host}:{port}"
     assert loaded["telemetry"].listen_of(what) == "0.0.0.0:9400"
+
+
+def test_postgres_is_healthy_only_where_others_reach_it() -> None:
+    """While it makes the database, its image's first server listens on a socket and nowhere else."""
+    assert "--host" in SERVICES["postgres"]["healthcheck"]["test"]
 
 
 def test_raters_have_slots_and_states_of_their_own() -> None:

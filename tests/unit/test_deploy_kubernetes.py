@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.settings import SettingsLoader
-from tests.deploy.manifests import DEPLOY, ROOT, documents, faults, parse_command
+from tests.deploy.manifests import DEPLOY, ROOT, documents, faults, image_environment, parse_command
 from tests.deploy.settings import SECTIONS, load_all
 
 FOLDER = DEPLOY / "kubernetes"
@@ -40,8 +40,9 @@ def containers(workload: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def environment(container: dict[str, Any]) -> dict[str, str]:
-    """A container's variables; what the pod is told by the cluster is 1."""
-    return {one["name"]: one.get("value", "1") for one in container.get("env", [])}
+    """A container's variables, the image's among them; what the pod is told by the cluster is 1."""
+    own = {one["name"]: one.get("value", "1") for one in container.get("env", [])}
+    return image_environment() | own
 
 
 def shared_settings() -> str:
@@ -118,7 +119,9 @@ def test_commands_and_settings_are_those_of_the_code(workload: dict[str, Any], t
         kafka = loaded["kafka"]
         assert kafka.security_protocol == "SASL_SSL"
         assert kafka.sasl_username == ("admin" if service == "setup" else service)
-        assert loaded["telemetry"].listen_of(service) == f"0.0.0.0:{PORT}"
+        assert loaded["log"].format == "json"
+        if service != "setup":
+            assert loaded["telemetry"].listen_of(service) == f"0.0.0.0:{PORT}"
 
 
 def test_the_shared_settings_have_no_section_that_nobody_reads() -> None:

@@ -4,10 +4,12 @@ import http.client
 import io
 import json
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
+from cli.correct import read_event
 from cli.lines import LINE_BYTES_MAX, lines_of
 from rate_book import yaml_text
 from rate_book.errors import BookInvalidError
@@ -61,6 +63,13 @@ def test_a_line_is_not_of_any_length() -> None:
         next(lines)
 
 
+def test_a_file_with_an_event_is_not_of_any_size(tmp_path: Path) -> None:
+    """What is behind the limit is not left out in silence."""
+    (tmp_path / "event.json").write_bytes(b"{}" + b" " * LINE_BYTES_MAX)
+    with pytest.raises(UsageProblemError, match="more than 4194304 bytes"):
+        read_event(tmp_path / "event.json")
+
+
 def test_settings_are_not_nested_without_end(tmp_path: Path) -> None:
     (tmp_path / "ratestream.toml").write_text("log = " + "[" * 100_000, "utf-8")
     with pytest.raises(SettingsError, match="not a TOML file"):
@@ -70,30 +79,31 @@ def test_settings_are_not_nested_without_end(tmp_path: Path) -> None:
         SettingsLoader(tmp_path, {"RATESTREAM_LOG__LEVEL": "[" * 100_000}).section("log", LogSettings)
 
 
-def test_the_health_server_has_so_many_threads_and_no_more() -> None:
-    """Connections that ask nothing hold every place; one more is closed, and a free place is given."""
-    progress = Progress(SystemClock())
+def test_the_health_server_has_so_many_threads_and_answers_one_more(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Connections that never end to ask hold every place: a probe is answered all the same, for else whoever
+    restarts what is not live would end a healthy process. The oldest is closed.
+    """
+    progress, before = Progress(SystemClock()), threading.active_count()
     server = HealthServer("127.0.0.1:0", Metrics("rater"), Health(progress, SystemClock(), limit_s=60))
     host, _, port = server.address.partition(":")
+    idle = [socket.create_connection((host, int(port)), timeout=5) for _ in range(REQUESTS_MAX)]
     try:
-        idle = [socket.create_connection((host, int(port)), timeout=5) for _ in range(REQUESTS_MAX)]
-        with socket.create_connection((host, int(port)), timeout=5) as one_more:
-            assert one_more.recv(1) == b""
+        for connection in idle:
+            connection.sendall(b"GET /livez HT")
+        for _ in range(3):
+            asked = http.client.HTTPConnection(host, int(port), timeout=5)
+            asked.request("GET", "/livez")
+            assert json.loads(asked.getresponse().read()) == {"ok": True, "why": []}
+            asked.close()
+        assert idle[0].recv(1) == b""
+        assert threading.active_count() <= before + 1 + REQUESTS_MAX
+    finally:
         for connection in idle:
             connection.close()
-        asked = http.client.HTTPConnection(host, int(port), timeout=5)
-        for _ in range(100):
-            try:
-                asked.request("GET", "/livez")
-                assert json.loads(asked.getresponse().read()) == {"ok": True, "why": []}
-                break
-            except (ConnectionError, http.client.HTTPException):
-                asked.close()
-        else:
-            pytest.fail("no place was given back")
-        asked.close()
-    finally:
         server.close()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_an_event_is_not_of_any_size() -> None:

@@ -1,6 +1,7 @@
 """What is asked of the ledger, and what its answers and its errors do. No broker, no database."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -227,3 +228,28 @@ def test_frames_behind_a_gap_are_told_of_once_the_ledger_was_asked_for_the_last_
         assert scene.partition.told_no == 3
 
     run(test)
+
+
+def test_to_be_told_of_without_a_frame_is_no_publication() -> None:
+    """A partition that has no frame would count as published as late as the epoch is long ago."""
+
+    async def test() -> None:
+        bench = Bench(None)
+        partition = bench.held.partitions[0]
+        partition.trust()
+        partition.moved = True  # as when the ledger was asked for the last time
+        await bench.write()
+        assert latencies(bench) == 0
+        bench.take(1, frame(1, 0, {A: (1, 1, [frame_row()])}))
+        await bench.write()
+        assert latencies(bench) == 1
+
+    run(test)
+
+
+def latencies(bench: Bench) -> int:
+    told = bench.service._monitoring.metrics.exposition().decode()
+    (count,) = re.findall(
+        r"^ratestream_aggregator_publish_latency_seconds_count(?:\{.*\})? (\d+)", told, re.MULTILINE
+    ) or ["0"]
+    return int(count)
