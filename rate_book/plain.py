@@ -176,6 +176,8 @@ class PlainPricer:
 
     def _line(self, template: LineTemplate, quantity: int) -> _Priced:
         amount = round_half_even(quantity * template.numerator, template.denominator)
+        if amount >= LIMIT:
+            return amount, b""  # no decimal of the wire holds it, and its side is refused
         if self._kept >= _LINES_MAX:
             self._lines.clear()
             self._kept = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rate_book.source import BookSource, Confirmed
+from rate_book.source import BookSource
 from rater.adapters.assignment import Assignment, OwnedPartition, TopicChangedError, TopicNames
 from rater.adapters.outputs import (
     Output,
@@ -21,7 +21,7 @@ from rater.adapters.outputs import (
     period_outputs,
     rejected_output,
 )
-from rater.adapters.rating import OlderBook, tools_for
+from rater.adapters.rating import OlderBook, Toolbox
 from rater.adapters.recording import Recorded, due, recorded_with
 from rater.adapters.records import record_of
 from rater.adapters.telling import Telling
@@ -111,8 +111,7 @@ class Rater:
         self._assignment = assignment
         self._producer = producer
         self._book = book
-        self._older_book = older_book
-        self._partition_of = partition_of
+        self._toolbox = Toolbox(partition_of, older_book)
         self._windows = windows
         self._limits = limits
         self._clock = clock
@@ -123,7 +122,6 @@ class Rater:
         self._waiting: set[int] = set()
         self._aborted_in_a_row = 0
         self._owned: dict[int, OwnedPartition] = {}
-        self._tools: tuple[Confirmed, Tools] | None = None
         self._refresh_due_s = 0.0
         self._topics_due_s = clock.monotonic_s() + _TOPICS_CHECKED_S
         self._telling = Telling(monitoring, names.inputs, clock)
@@ -143,7 +141,7 @@ class Rater:
         limits = self._limits
         messages = self._group.poll(limits.records_max, limits.bytes_max, limits.wait_s)
         self._failpoints.hit("after_consume")
-        works = self._decide(self._by_partition(messages), self._confirmed_tools())
+        works = self._decide(self._by_partition(messages), self._toolbox.tools(self._book.newest()))
         self._failpoints.hit("after_dedupe")
         if works:
             self._transact(works)
@@ -158,12 +156,6 @@ class Rater:
         return bool(works)
 
     # --- deciding ---
-
-    def _confirmed_tools(self) -> Tools:
-        confirmed = self._book.newest()
-        if self._tools is None or self._tools[0] is not confirmed:
-            self._tools = (confirmed, tools_for(confirmed, self._partition_of, self._older_book))
-        return self._tools[1]
 
     def _by_partition(self, messages: Sequence[Any]) -> dict[int, tuple[list[Record], list[Record]]]:
         """Records that continue their partition; what the client had fetched before a rewind is dropped."""

@@ -1,6 +1,7 @@
 """The tools of a batch: decoding by the wire's rules, rating by the confirmed book."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -82,3 +83,26 @@ def tools_for(
         horizon_us=confirmed.horizon_us,
         columns=PlainColumns(book, partition_of_key),
     )
+
+
+class Toolbox:
+    """The tools for each confirmation. A book is confirmed every few seconds and changes seldom: what its
+    tools remember of it is kept, and only the horizon moves.
+    """
+
+    def __init__(self, partition_of_key: Callable[[bytes], int], book_at: OlderBook = _no_other_book) -> None:
+        self._partition_of_key = partition_of_key
+        self._book_at = book_at
+        self._held: tuple[CompiledBook, Tools] | None = None
+
+    def tools(self, confirmed: Confirmed) -> Tools:
+        """As `tools_for`."""
+        held = self._held
+        if held is None or held[0] is not confirmed.book:
+            made = tools_for(confirmed, self._partition_of_key, self._book_at)
+        elif held[1].horizon_us != confirmed.horizon_us:
+            made = replace(held[1], horizon_us=confirmed.horizon_us)
+        else:
+            return held[1]
+        self._held = confirmed.book, made
+        return made

@@ -1,7 +1,9 @@
 """Columns change how long a batch takes and nothing else: same bytes, same verdicts, same sums."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
+from random import Random
 from typing import Any
 
 from hypothesis import event as seen_in
@@ -34,6 +36,7 @@ from rater.core.batch import PartitionBatch
 from rater.core.frames import effects_of_result, frame_record
 from rater.core.work import BatchResult, Record, Tools
 from schemas.codec import CODEC
+from tests.property.odd_bytes import OddWriter
 from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory
 
 _M = "1000000"
@@ -179,12 +182,33 @@ _events = st.fixed_dictionaries(
 )
 
 
+_Drawn = tuple[bytes, bytes | None, int | None]
+
+
+def _whole(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {field["name"]: said.get(field["name"], field.get("default")) for field in _FIELDS}
+
+
 @st.composite
-def _records(draw: st.DrawFn) -> tuple[bytes, bytes | None, int | None]:
+def _batches(draw: st.DrawFn) -> list[list[_Drawn]]:
+    """Batches of key, value, first append time; some say again what was said before, in other bytes."""
+    said: list[dict[str, Any]] = []
+    batches: list[list[_Drawn]] = []
+    for size in draw(st.lists(st.integers(1, 25), min_size=1, max_size=4)):
+        batches.append([])
+        for _ in range(size):
+            again = bool(said) and draw(_rare)
+            said.append(draw(st.sampled_from(said)) if again else draw(_events))
+            batches[-1].append(draw(_records(said[-1])))
+    return batches
+
+
+@st.composite
+def _records(draw: st.DrawFn, said: dict[str, Any]) -> _Drawn:
     """Key, value, first append time."""
-    said = draw(_events)
-    whole = {field["name"]: said.get(field["name"], field.get("default")) for field in _FIELDS}
-    value: bytes | None = CODEC.encode("UsageEvent", whole)
+    value: bytes | None = CODEC.encode("UsageEvent", _whole(said))
+    if draw(_rare):
+        value = OddWriter(draw(st.randoms(use_true_random=False))).event(_whole(said))
     key, first = said["customer_id"].encode(), None
     if draw(_rare) and value is not None:
         at = draw(st.integers(0, len(value) - 1))
@@ -205,11 +229,13 @@ def _records(draw: st.DrawFn) -> tuple[bytes, bytes | None, int | None]:
     return key, value, first
 
 
-def _run(batches: Sequence[Sequence[Record]], tools: Tools) -> list[BatchResult]:
+def _run(
+    batches: Sequence[Sequence[Record]], tools: Tools, commands: Sequence[Sequence[Record]] = ()
+) -> list[BatchResult]:
     memory, results = RamMemory(), []
-    for records in batches:
+    for records, corrections in zip_longest(batches, commands, fillvalue=()):
         batch = PartitionBatch(0, memory.head, WINDOWS, memory, tools)
-        result = batch.run(records, (), "usage.events", "usage.corrections")
+        result = batch.run(records, corrections, "usage.events", "usage.corrections")
         memory.apply(effects_of_result(result))
         memory.values.update((record.offset, record.value) for record in records)
         results.append(result)
@@ -218,12 +244,39 @@ def _run(batches: Sequence[Sequence[Record]], tools: Tools) -> list[BatchResult]
     return results
 
 
-@given(
-    st.lists(st.lists(_records(), min_size=1, max_size=25), min_size=1, max_size=4), st.sampled_from(TOOLS)
-)
-def test_columns_write_what_rows_do(
-    drawn: list[list[tuple[bytes, bytes | None, int | None]]], tools: Tools
-) -> None:
+def _commands(results: Sequence[BatchResult], chosen: Random) -> list[list[Record]]:
+    """Corrections, in its own batch, of some of what each batch has rated."""
+    offset, batches = 0, []
+    for result in results:
+        some = chosen.sample(result.rated, min(len(result.rated), chosen.randrange(3)))
+        batches.append([_command(offset + i, value, chosen) for i, (_, value) in enumerate(some)])
+        offset += len(some)
+    return batches
+
+
+def _command(offset: int, value: bytes, chosen: Random) -> Record:
+    event = CODEC.decode("RatedUsage", value)["event"]
+    command = chosen.choice(["void", "amend", "rerate"])
+    amended = event | {"usage": {"input_tokens": "2000"}}
+    said = {
+        "correction_id": f"c{offset}",
+        "customer_id": event["customer_id"],
+        "target": {"source": event["source"], "event_id": event["event_id"], "expected_revision": 0},
+        "command": command,
+        "reason": "test",
+        "author": "tester",
+        "book_version": 3 if command == "rerate" else None,
+        "amended_event": CODEC.encode("UsageEvent", amended) if command == "amend" else None,
+        "target_record": value,
+        "position": {"partition": 0, "offset": 0},
+        "run_id": None,
+        "closes": [],
+    }
+    return Record(offset, NOW_US + 1000, event["customer_id"].encode(), CODEC.encode("Correction", said))
+
+
+@given(_batches(), st.sampled_from(TOOLS), st.randoms(use_true_random=False))
+def test_columns_write_what_rows_do(drawn: list[list[_Drawn]], tools: Tools, chosen: Random) -> None:
     offset, batches = 0, []
     for some in drawn:
         batches.append(
@@ -233,44 +286,66 @@ def test_columns_write_what_rows_do(
             ]
         )
         offset += len(some)
-    by_rows = _run(batches, replace(tools, columns=None))
-    by_columns = _run(batches, tools)
+    only_rows = replace(tools, columns=None)
+    commands = _commands(_run(batches, only_rows), chosen)
+    by_rows = _run(batches, only_rows, commands)
+    by_columns = _run(batches, tools, commands)
     for rows, columns in zip(by_rows, by_columns, strict=True):
         assert columns.rated == rows.rated
         assert columns.rejected == rows.rejected
         assert list(map(_rejected, columns.rejected)) == list(map(_rejected, rows.rejected))
         assert effects_of_result(columns) == effects_of_result(rows)
-        assert columns.paused_at == rows.paused_at
+        assert (columns.paused_at, columns.correction_paused_at) == (
+            rows.paused_at,
+            rows.correction_paused_at,
+        )
         assert encode_frame(columns, "p", "b") == CODEC.encode("DeltaFrame", frame_record(rows, "p", "b"))
         seen_in(f"some rated: {bool(rows.rated)}, some rejected: {bool(rows.rejected)}")
+        seen_in(f"corrected: {rows.corrections_applied > 0}")
 
 
 def _rejected(it: Any) -> bytes | None:
     return rejected_output("t", 0, it).value
 
 
-def test_most_events_are_read_by_columns() -> None:
+def _encoded(**more: Any) -> bytes:
     said = {
         "customer_id": "a",
         "source": "s",
+        "event_id": "e0",
         "event_time_us": NOW_US,
         "provider": "acme",
         "requested_model": "one",
         "usage_semantics": "inclusive",
         "usage": {"input_tokens": "1000", "output_tokens": "10"},
     }
-    values = [
-        CODEC.encode(
-            "UsageEvent",
-            {
-                field["name"]: (said | {"event_id": f"e{n}"}).get(field["name"], field.get("default"))
-                for field in _FIELDS
-            },
-        )
-        for n in range(5)
-    ]
+    return CODEC.encode("UsageEvent", _whole(said | more))
+
+
+def test_most_events_are_read_by_columns() -> None:
+    values = [_encoded(event_id=f"e{n}") for n in range(5)]
     records = [Record(n, NOW_US, b"a", value) for n, value in enumerate(values)]
     columns = TOOLS[0].columns
     assert columns is not None
     seen = columns.read(records)
     assert all(one is not None and columns.rate(one, values[0], 1) is not None for one in seen)
+
+
+def test_an_amount_far_beyond_the_wire_is_refused() -> None:
+    """One line of 51 digits before the point and 18 after: longer than any decimal that is encoded."""
+
+    def card(card_id: str) -> RateCard:
+        rate = Rate("input_tokens", "9" * 20, "0.0000000000007")
+        return RateCard(card_id, "acme", "USD", (CardVersion(Cell((rate,))),), models=("one",))
+
+    book = BookContent(
+        (card("acme/one"),),
+        (PriceCard("list", (card("list/one"),)),),
+        (Contract("standard", "USD", ("list",)),),
+        (Assignment("a", "standard"),),
+    )
+    tools = tools_for(Confirmed(compile_book(book, 3, "hash"), NOW_US, DAY_US), lambda _key: 0)
+    value = _encoded(usage={"input_tokens": "9" * 17 + "8"})
+    for each in (tools, replace(tools, columns=None)):
+        (result,) = _run([[Record(0, NOW_US, b"a", value)]], each)
+        assert [it.reason for it in result.rejected] == ["amount_overflow"]
