@@ -33,9 +33,9 @@ from rate_book.watched import WatchedScopes
 from runtime.clock import SystemClock
 from runtime.errors import InfrastructureError
 from runtime.failpoints import failpoints_from
-from runtime.kafka.admin import admin_client
 from runtime.kafka.clients import client_config
 from runtime.kafka.lag import group_positions
+from runtime.kafka.offsets import BrokerOffsets
 from runtime.kafka.topology import Topology, describe
 from runtime.monitoring import Monitoring
 from runtime.process import run_process
@@ -234,11 +234,11 @@ def assemble(loader: SettingsLoader, kafka: KafkaSettings, stack: ExitStack) -> 
 
 def _committed(kafka: KafkaSettings, group_id: str, topic: str) -> Callable[[], dict[int, int]]:
     """Where the group's commits stand, by partition; nothing while the broker does not answer."""
-    admin = admin_client(kafka)
+    group = BrokerOffsets(client_config(kafka, group_id), group_id)
 
     def positions() -> dict[int, int]:
         try:
-            found = group_positions(admin, group_id, [topic])
+            found = group_positions(group, [topic])
         except LagUnknownError as error:
             _LOG.warning("the group's offsets are unknown: %s", error)
             return {}

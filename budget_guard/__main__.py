@@ -30,11 +30,10 @@ from rate_book.source import BookPoller
 from runtime.clock import Clock, SystemClock
 from runtime.errors import InfrastructureError
 from runtime.failpoints import Failpoints, failpoints_from
-from runtime.kafka.admin import admin_client
 from runtime.kafka.clients import client_config, group_consumer_config
 from runtime.kafka.group import PartitionGroup
 from runtime.kafka.lag import group_lag
-from runtime.kafka.offsets import Isolation, list_offsets
+from runtime.kafka.offsets import BrokerOffsets, Isolation, list_offsets
 from runtime.kafka.publishing import CheckedPublisher
 from runtime.kafka.topology import describe
 from runtime.monitoring import Monitoring
@@ -291,22 +290,24 @@ def _reconciling(
 
 def _pipeline(base: _Base, budgets: BudgetSource, owner: _Owner, wake: Callable[[], None]) -> Worker:
     settings = base.loader.section("operations", OperationsSettings)
-    admin = admin_client(base.kafka)
+    config = client_config(base.kafka, f"{base.name}-pipeline")
+    raters = BrokerOffsets(config, base.topic(settings.rater_group_id))
+    own = BrokerOffsets(config, base.topic(base.settings.group_id))
     rated = base.topic(topics.USAGE_RATED)
 
-    def behind(group: str, *names: str) -> int:
-        return sum(group_lag(admin, base.topic(group), [base.topic(name) for name in names]).values())
+    def behind(group: BrokerOffsets, *names: str) -> int:
+        return sum(group_lag(group, [base.topic(name) for name in names]).values())
 
     def rated_ends() -> dict[int, int]:
         where: Sequence[tuple[str, int]] = [(rated, number) for number in range(base.kafka.partitions)]
-        ends = list_offsets(admin, where, "latest", Isolation.COMMITTED)
+        ends = list_offsets(own, where, "latest", Isolation.COMMITTED)
         return {partition: end for (_, partition), end in ends.items()}
 
     watch = PipelineWatch(
         base.session("pipeline"),
         Lags(
-            rater=lambda: behind(settings.rater_group_id, topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS),
-            totals=lambda: behind(base.settings.group_id, topics.USAGE_TOTALS),
+            rater=lambda: behind(raters, topics.USAGE_EVENTS, topics.USAGE_CORRECTIONS),
+            totals=lambda: behind(own, topics.USAGE_TOTALS),
             rated_ends=rated_ends,
         ),
         settings,

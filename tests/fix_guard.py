@@ -13,6 +13,7 @@ from pricing.totals import Scope, scope_key, watched_hash
 from rate_book.budgets.content import BudgetContent
 from rate_book.budgets.store import apply_budgets
 from runtime.kafka.lag import group_lag
+from runtime.kafka.offsets import BrokerOffsets
 from runtime.postgres import connect
 from schemas import topics
 from schemas.codec import CODEC
@@ -147,7 +148,9 @@ class GuardRun:
     def lag(self, group: str = "guard") -> int:
         """Values of usage.totals that the group has not committed."""
         name = self.pipeline.prefix + topics.USAGE_TOTALS
-        return sum(group_lag(self.pipeline.kafka.admin(), self.pipeline.prefix + group, [name]).values())
+        config = self.pipeline.settings.client_config()
+        with BrokerOffsets(config, self.pipeline.prefix + group) as asker:
+            return sum(group_lag(asker, [name]).values())
 
     def published(self) -> list[dict[str, Any]]:
         """budget.alerts."""

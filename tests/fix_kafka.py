@@ -91,7 +91,8 @@ class KafkaFixture:
         consumer = self.consumer(isolation=isolation, enable_partition_eof=True)
         waiting = set(self._admin.list_topics(topic, timeout=READ_S).topics[topic].partitions)
         level = Isolation.COMMITTED if read_committed else Isolation.UNCOMMITTED
-        ends = list_offsets(self._admin, [(topic, number) for number in waiting], "latest", level)
+        wanted = [(topic, number) for number in waiting]
+        ends = list_offsets(self._settings.client_config(), wanted, "latest", level)
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in waiting])
         found: list[Message] = []
         while waiting:

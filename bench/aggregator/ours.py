@@ -14,9 +14,8 @@ from bench.aggregator.stock import atto
 from bench.pipeline.run import World
 from bench.processes import Sampler
 from bench.services import Services
-from runtime.kafka.admin import admin_client
 from runtime.kafka.lag import group_positions
-from runtime.kafka.offsets import list_offsets
+from runtime.kafka.offsets import BrokerOffsets, list_offsets
 from runtime.kafka.reading import PartitionReader, Record
 from schemas.codec import CODEC
 from schemas.topics import USAGE_DELTAS, USAGE_TOTALS, consumer_limits
@@ -82,13 +81,12 @@ def wait_applied(world: World, services: Services) -> None:
     """Until every frame that is there now is folded, written and published: its offset is committed then."""
     topic = world.kafka.topic_prefix + USAGE_DELTAS
     partitions = [(topic, partition) for partition in range(world.kafka.partitions)]
-    admin = admin_client(world.kafka)
-    ends = {where: end for where, end in list_offsets(admin, partitions, "latest").items() if end}
-    group = world.kafka.topic_prefix + NAME
+    group = BrokerOffsets(world.kafka.client_config(), world.kafka.topic_prefix + NAME)
+    ends = {where: end for where, end in list_offsets(group, partitions, "latest").items() if end}
     deadline_s = time.monotonic() + _WAIT_S
     while True:
         services.check()
-        at = group_positions(admin, group, [topic])
+        at = group_positions(group, [topic])
         # The last offset of a partition is a transaction's marker, which nobody is given.
         if all(at.get(where, 0) >= end - 1 for where, end in ends.items()):
             return

@@ -125,7 +125,8 @@ def records(world: World, name: str) -> Iterator[Record]:
     """Every committed record of a topic."""
     client = admin.admin_client(world.kafka)
     partitions = client.list_topics(name, timeout=30).topics[name].partitions
-    ends = list_offsets(client, [(name, partition) for partition in partitions], "latest")
+    wanted = [(name, partition) for partition in partitions]
+    ends = list_offsets(world.kafka.client_config(), wanted, "latest")
     with PartitionReader(world.kafka.client_config() | consumer_limits(USAGE_RATED)) as reader:
         for (_, partition), end in ends.items():
             yield from reader.read(name, partition, 0, end)

@@ -9,9 +9,8 @@ from ledger.core.findings import Reporter
 from ledger.core.frames import Part, assemble
 from ledger.core.model import InputRecord, RatedRecord, RejectedRecord
 from ledger.core.state import StoredState
-from runtime.kafka.admin import admin_client
 from runtime.kafka.clients import client_config
-from runtime.kafka.offsets import Isolation, Which, list_offsets
+from runtime.kafka.offsets import BrokerOffsets, Isolation, Which, list_offsets
 from runtime.kafka.reading import PartitionReader, Record
 from runtime.kafka.topology import describe
 from runtime.settings import KafkaSettings
@@ -29,7 +28,7 @@ class Topics:
     def __init__(self, settings: KafkaSettings, *, stalled_s: float) -> None:
         self._prefix = settings.topic_prefix
         self._config = client_config(settings, _CLIENT_ID)
-        self._admin = admin_client(settings)  # one connection for every question about offsets
+        self._offsets = BrokerOffsets(self._config)  # one connection for every question about offsets
         self._stalled_s = stalled_s
         self._readers: dict[str, PartitionReader] = {}
 
@@ -37,6 +36,7 @@ class Topics:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._offsets.close()
         for reader in self._readers.values():
             reader.close()
 
@@ -59,7 +59,7 @@ class Topics:
     ) -> dict[tuple[str, int], int]:
         """Offsets by topic name without prefix, and partition."""
         asked = [(self._prefix + name, partition) for partition in partitions for name in names]
-        told = list_offsets(self._admin, asked, which, isolation)
+        told = list_offsets(self._offsets, asked, which, isolation)
         return {
             (name.removeprefix(self._prefix), partition): offset for (name, partition), offset in told.items()
         }

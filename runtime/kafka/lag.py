@@ -5,35 +5,23 @@ take offsets without being records, so what is left of a topic of transactions m
 position stands still, what comes next is read, and if there is nothing, there is no lag.
 """
 
-import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
 
 from runtime.clock import Clock
 from runtime.kafka.errors import KafkaUnavailableError
-from runtime.kafka.offsets import Isolation, list_offsets
+from runtime.kafka.offsets import BrokerOffsets, Isolation, list_offsets
 from runtime.kafka.reading import PartitionReader
 from runtime.progress import Lag, LagUnknownError, Where
 
 _ASK_S = 5.0
 _ENDS_KEPT = 120  # looks: with one each 5 s, ten minutes
 _FETCH_BYTES = 65_536  # one record is wanted; a larger one comes whole all the same
-_PAUSE_S = 0.1
-_LOADING = frozenset(
-    {
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
-
-T = TypeVar("T")
 
 
 class BrokerLag:
@@ -47,7 +35,7 @@ class BrokerLag:
 
     def __init__(self, config: Mapping[str, Any], clock: Clock, limits: Mapping[str, int]) -> None:
         self._clock = clock
-        self._admin = AdminClient(dict(config))
+        self._offsets = BrokerOffsets(config)
         self._reader = PartitionReader(
             {**config, "fetch.message.max.bytes": _FETCH_BYTES, **limits}, committed=True, stalled_s=_ASK_S
         )
@@ -65,6 +53,7 @@ class BrokerLag:
 
     def close(self) -> None:
         """Let the connections go."""
+        self._offsets.close()
         self._reader.close()
 
     def __call__(self, positions: Mapping[Where, int]) -> dict[Where, Lag]:
@@ -75,8 +64,8 @@ class BrokerLag:
         """
         try:
             if not positions:
-                self._admin.list_topics(timeout=_ASK_S)
-            ends = list_offsets(self._admin, positions, "latest", Isolation.COMMITTED, timeout_s=_ASK_S)
+                self._offsets.partitions(_ASK_S)
+            ends = list_offsets(self._offsets, positions, "latest", Isolation.COMMITTED, timeout_s=_ASK_S)
             for kept in (self._ends, self._at, self._next):
                 for gone in kept.keys() - positions.keys():
                     del kept[gone]
@@ -115,9 +104,7 @@ class BrokerLag:
         return found
 
 
-def group_lag(
-    admin: AdminClient, group_id: str, topics: Sequence[str], *, timeout_s: float = _ASK_S
-) -> dict[Where, int]:
+def group_lag(group: BrokerOffsets, topics: Sequence[str], *, timeout_s: float = _ASK_S) -> dict[Where, int]:
     """Offsets between what a group has committed to Kafka and the broker's end, by partition.
 
     For services that commit to Kafka (the rater, the aggregator, the guard), asked from outside of them: it
@@ -126,16 +113,16 @@ def group_lag(
     Raises:
         LagUnknownError: the broker did not answer, or a topic does not exist.
     """
-    positions = group_positions(admin, group_id, topics, timeout_s=timeout_s)
+    positions = group_positions(group, topics, timeout_s=timeout_s)
     try:
-        ends = list_offsets(admin, positions, "latest", Isolation.COMMITTED, timeout_s=timeout_s)
+        ends = list_offsets(group, positions, "latest", Isolation.COMMITTED, timeout_s=timeout_s)
     except KafkaUnavailableError as error:
         raise LagUnknownError(str(error)) from error
     return {where: max(ends[where] - position, 0) for where, position in positions.items()}
 
 
 def group_positions(
-    admin: AdminClient, group_id: str, topics: Sequence[str], *, timeout_s: float = _ASK_S
+    group: BrokerOffsets, topics: Sequence[str], *, timeout_s: float = _ASK_S
 ) -> dict[Where, int]:
     """What a group has committed to Kafka; where that is nothing, or no longer held, the first offset held.
 
@@ -143,31 +130,13 @@ def group_positions(
         LagUnknownError: the broker did not answer, or a topic does not exist.
     """
     try:
-        seen = admin.list_topics(timeout=timeout_s).topics
+        seen = group.partitions(timeout_s)
         missing = [topic for topic in topics if topic not in seen]
         if missing:
             raise LagUnknownError(f"no topic {', '.join(missing)}")
-        wanted = [(topic, partition) for topic in topics for partition in seen[topic].partitions]
-        first = list_offsets(admin, wanted, "earliest", timeout_s=timeout_s)
-        asked = ConsumerGroupTopicPartitions(group_id, [TopicPartition(*where) for where in wanted])
-
-        def ask() -> Any:
-            return admin.list_consumer_group_offsets([asked], request_timeout=timeout_s)[group_id].result()
-
-        answer = _when_loaded(ask, timeout_s)
+        wanted = [(topic, partition) for topic in topics for partition in seen[topic]]
+        first = list_offsets(group, wanted, "earliest", timeout_s=timeout_s)
+        committed = group.committed(wanted, timeout_s)
     except (KafkaUnavailableError, KafkaException) as error:
         raise LagUnknownError(str(error)) from error
-    committed = {(item.topic, item.partition): item.offset for item in answer.topic_partitions or []}
     return {where: max(committed.get(where, 0), first[where]) for where in wanted}
-
-
-def _when_loaded(ask: Callable[[], T], limit_s: float) -> T:
-    """The answer; a group's coordinator that is only being loaded or moved is asked again for so long."""
-    end_s = time.monotonic() + limit_s
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if error.args[0].code() not in _LOADING or time.monotonic() > end_s:
-                raise
-        time.sleep(_PAUSE_S)

@@ -168,7 +168,8 @@ def test_a_position_that_the_broker_no_longer_holds_stops_it_loudly(pipeline: Pi
         "select kafka_partition, next_offset from ledger.positions where topic like '%usage.rated'",
     )
     topic = pipeline.prefix + topics.USAGE_RATED
-    ends = list_offsets(pipeline.kafka.admin(), [(topic, number) for number, _ in positions], "latest")
+    config = pipeline.settings.client_config()
+    ends = list_offsets(config, [(topic, number) for number, _ in positions], "latest")
     # Of the partitions that were begun, the one of which the most is left: others may have been read whole.
     partition, position = max(
         (found for found in positions if found[1]), key=lambda found: ends[topic, found[0]] - found[1]

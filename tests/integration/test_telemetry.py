@@ -14,6 +14,7 @@ from rate_book.budgets.form import load_budgets_of
 from rate_book.budgets.store import apply_budgets
 from runtime.clock import SystemClock
 from runtime.kafka.lag import BrokerLag, group_lag
+from runtime.kafka.offsets import BrokerOffsets
 from runtime.postgres import connect
 from runtime.progress import Lag, LagUnknownError
 from schemas import topics
@@ -178,12 +179,13 @@ def test_lag_is_of_the_broker(pipeline: Pipeline) -> None:
         assert found[events, partition].records == 2
         assert 0 < found[events, partition].seconds < 60
         assert found[events, partition].seconds <= ask(positions)[events, partition].seconds
-    group = group_lag(pipeline.kafka.admin(), f"{pipeline.prefix}rater", [events])
-    assert group == {(events, number): 0 for number in range(4)}
-    unread = group_lag(pipeline.kafka.admin(), f"{pipeline.prefix}nobody", [events])
+    with BrokerOffsets(config, f"{pipeline.prefix}rater") as rater:
+        assert group_lag(rater, [events]) == {(events, number): 0 for number in range(4)}
+        with pytest.raises(LagUnknownError, match="no topic"):
+            group_lag(rater, ["absent"])
+    with BrokerOffsets(config, f"{pipeline.prefix}nobody") as nobody:
+        unread = group_lag(nobody, [events])
     assert unread == {(events, number): 3 * (number == partition) for number in range(4)}
-    with pytest.raises(LagUnknownError, match="no topic"):
-        group_lag(pipeline.kafka.admin(), f"{pipeline.prefix}rater", ["absent"])
 
 
 def test_a_broker_that_is_away_is_told_and_ends_nothing() -> None:

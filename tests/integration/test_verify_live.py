@@ -67,7 +67,8 @@ def test_after_retention_the_rest_is_verified_and_the_report_says_so(
     assert whole.totals.rated == 400
     chosen = max(whole.partitions, key=lambda partition: partition.rated)
     for name in cut:
-        end = list_offsets(pipeline.kafka.admin(), [(pipeline.prefix + name, chosen.partition)], "latest")
+        wanted = [(pipeline.prefix + name, chosen.partition)]
+        end = list_offsets(pipeline.settings.client_config(), wanted, "latest")
         delete_before(pipeline, name, chosen.partition, next(iter(end.values())) // 2)
     rest = proof(pipeline)
     assert rest.findings.kept == []
