@@ -85,6 +85,7 @@ class World:
             failpoints=failpoints or NoFailpoints(),
             counts=self.counted,
             jitter=lambda _n: 0,
+            now_us=lambda _: self.clock.us,
         )
         self.lanes.append(made)
         return made

@@ -71,6 +71,7 @@ class Lane:
         failpoints: Failpoints,
         counts: Counts,
         jitter: Callable[[int], int],
+        now_us: Callable[[Connection], int],
     ) -> None:
         self.channel = channel
         self._session = session
@@ -80,6 +81,7 @@ class Lane:
         self._failpoints = failpoints
         self._counts = counts
         self._jitter = jitter
+        self._now_us = now_us
         self._count_at_s = 0.0
 
     def step(self) -> int:
@@ -92,12 +94,12 @@ class Lane:
             DatabaseUnavailableError: nothing was lost; step again.
         """
         name = self.channel.name
-        now_us = self._clock.now_us()
         with self._session.transaction() as connection:
+            now_us = self._now_us(connection)
             self._tell_pending(connection)
             load = store.load_of(connection, name)
             decide = load.group_due_us is not None and load.group_due_us <= now_us
-            done = None if decide else self._attempt(connection, load.undecided)
+            done = None if decide else self._attempt(connection, now_us, load.undecided)
             if done is None and (decide or load.undecided is not None):
                 decide = True
                 store.decide(connection, self.channel, now_us)
@@ -122,16 +124,16 @@ class Lane:
             waiting = store.open_count(connection, self.channel.name)
             self._counts.set("ratestream_delivery_pending_alerts", waiting, channel=self.channel.name)
 
-    def _attempt(self, connection: Connection, than: int | None) -> _Done | None:
-        due = store.take(connection, self.channel.name, self._clock.now_us(), than)
+    def _attempt(self, connection: Connection, now_us: int, than: int | None) -> _Done | None:
+        due = store.take(connection, self.channel.name, now_us, than)
         if due is None:
             return None
         self._failpoints.hit("before_post")
-        at_us, began_s = self._clock.now_us(), self._clock.monotonic_s()
-        answer = self._post(due, at_us)
+        began_s = self._clock.monotonic_s()
+        answer = self._post(due, now_us)
         duration_ms = round((self._clock.monotonic_s() - began_s) * 1000)
         self._failpoints.hit("after_post_before_mark")
-        store.record(connection, self.channel.name, due, answer, at_us=at_us, duration_ms=duration_ms)
+        store.record(connection, self.channel.name, due, answer, at_us=now_us, duration_ms=duration_ms)
         return self._mark(connection, due, answer)
 
     def _count(self, done: _Done) -> None:
@@ -149,7 +151,7 @@ class Lane:
             return Answer(error=f"a bug in the channel: {type(error).__name__}")
 
     def _mark(self, connection: Connection, due: store.Due, answer: Answer) -> _Done:
-        name, now_us = self.channel.name, self._clock.now_us()
+        name, now_us = self.channel.name, self._now_us(connection)
         if answer.error is None:
             _LOG.info("%s delivered to %s after %d attempts", due.message_id, name, due.failed + 1)
             return "delivered", now_us, store.delivered(connection, name, due, now_us)
@@ -178,10 +180,11 @@ class Delivery:
         dsn: of a login that is a member of the role of the settings.
         channels: by name.
         settings: section `delivery`.
-        clock: the process's.
+        clock: the process's, for how long something takes.
         counts: metrics.
         failpoints: knows `FAILPOINTS`.
         jitter: n -> a random number from 0 to n - 1.
+        now_us: the instant by which messages are due: PostgreSQL's clock, as guards' own may differ.
         died: called with a sentence where a thread cannot go on; it must end the process, which else would
             look alive and deliver nothing.
     """
@@ -196,10 +199,11 @@ class Delivery:
         counts: Counts | None = None,
         failpoints: Failpoints | None = None,
         jitter: Callable[[int], int] = secrets.randbelow,
+        now_us: Callable[[Connection], int] = store.clock_us,
         died: Callable[[str], None] = end_stuck,
     ) -> None:
         self._settings = settings
-        self._clock = clock
+        self._now_us = now_us
         self._counts = counts or NoCounts()
         self._died = died
         self._stopping = threading.Event()
@@ -214,6 +218,7 @@ class Delivery:
                 failpoints=failpoints or NoFailpoints(),
                 counts=self._counts,
                 jitter=jitter,
+                now_us=now_us,
             )
             for name, channel in sorted(channels.items())
         ]
@@ -282,7 +287,7 @@ class Delivery:
     def sweep(self) -> None:
         """Do it once. Raises InfrastructureError."""
         with self._sweeper.transaction() as connection:
-            now_us = self._clock.now_us()
+            now_us = self._now_us(connection)
             for name, count in store.mark_unknown_channels(
                 connection, self._known, now_us, self._settings.keep_trying_s
             ):

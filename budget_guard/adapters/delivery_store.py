@@ -122,6 +122,12 @@ def _planned(connection: Connection, query: str, values: dict[str, object]) -> C
     return connection.execute(query.encode(), values, prepare=False)
 
 
+def clock_us(connection: Connection) -> int:
+    """Now, by PostgreSQL's clock: when a message is due is written by one guard and read by another."""
+    row = connection.execute("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").fetchone()
+    return int(str(row[0])) if row else 0
+
+
 def load_of(connection: Connection, channel: str) -> Load:
     """What there is to decide."""
     row = _planned(connection, _LOAD, {"channel": channel}).fetchone()
@@ -212,10 +218,7 @@ def _close_group(connection: Connection, channel: Channel, now_us: int) -> None:
 def _put_on_their_way(
     connection: Connection, channel: Channel, messages: Sequence[Message], now_us: int
 ) -> None:
-    """Write each message's body, once, and have its alerts carried by it.
-
-    It is due at once for every guard: the clock of this one may be ahead of that of the next.
-    """
+    """Write each message's body, once, and have its alerts carried by it: due at once."""
     at = at_of(now_us)
     bodies: list[tuple[object, ...]] = []
     carried: list[tuple[str, str]] = []
@@ -243,8 +246,7 @@ def _put_on_their_way(
             )
         connection.execute(
             "update guard.deliveries d"
-            " set message_id = m.message_id, first_attempt_at = %s,"
-            " next_attempt_at = least(%s, clock_timestamp())"
+            " set message_id = m.message_id, first_attempt_at = %s, next_attempt_at = %s"
             " from unnest(%s::text[], %s::text[]) as m(message_id, alert_id)"
             " where d.channel = %s and d.alert_id = m.alert_id",
             (at, at, *(list(column) for column in zip(*carried, strict=True)), channel.name),

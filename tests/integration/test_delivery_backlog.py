@@ -89,6 +89,7 @@ def counting_lane(world: World) -> tuple[Lane, Counting]:
         failpoints=NoFailpoints(),
         counts=world.counted,
         jitter=lambda _n: 0,
+        now_us=lambda _: world.clock.us,
     )
     world.lanes.append(lane)
     return lane, session

@@ -1,4 +1,10 @@
-"""Publishes the stream at a moderate pace, and writes into the journal what the brokers acknowledged."""
+"""Publishes the stream at a moderate pace, and writes into the journal what the brokers acknowledged.
+
+A broker that had appended a batch, and died before it said so, acknowledges the client's next try without
+an offset: it knows the batch's number and no longer its place. Where such a record stands is looked for at
+the end: it is the only one of its bytes that no other acknowledgement names. A second copy would stay
+unnamed, and fail the run.
+"""
 
 import threading
 import time
@@ -7,8 +13,10 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Message, Producer
 
+from runtime.kafka.offsets import list_offsets
+from runtime.kafka.reading import PartitionReader
 from runtime.settings import KafkaSettings
-from schemas.topics import USAGE_EVENTS, producer_limits
+from schemas.topics import USAGE_EVENTS, consumer_limits, producer_limits
 from tests.prove.journal import Journal
 from tests.prove.stream import Item, Stream, identity
 
@@ -24,7 +32,11 @@ class Load:
         self._stream = stream
         self._journal = journal
         self._per_second = per_second
+        self._kafka = kafka
         self._first: dict[tuple[str, str, str], int] = {}
+        self._named: set[tuple[int | None, int | None]] = set()
+        self._placeless: list[tuple[Item, int]] = []
+        self._waiting: list[tuple[Item, dict[str, Any]]] = []
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.unacknowledged = 0
@@ -53,6 +65,8 @@ class Load:
         if self._thread.is_alive():
             self._thread.join()
         self.unacknowledged += self.producer.flush(_FLUSH_S)
+        if self._placeless:
+            self._place()
 
     def publish(self, item: Item, wait_s: float = 60.0) -> None:
         """Publish one record now and wait until it stands in the journal."""
@@ -91,24 +105,51 @@ class Load:
                 return
 
     def _delivered(self, item: Item, error: object, message: Message) -> None:
-        told = self._told(item)
         if error is not None:
             self.unacknowledged += 1
-            self._journal.add("unacked", entry={"kind": item.kind, **told}, error=str(error))
+            self._journal.add("unacked", entry={"kind": item.kind, **self._told(item)}, error=str(error))
             return
-        offset = message.offset()
-        place = {
-            "topic": USAGE_EVENTS,
-            "partition": message.partition(),
-            "offset": offset,
-            "append_us": message.timestamp()[1] * 1000,
-        }
+        offset, partition = message.offset(), message.partition()
+        if partition is not None and (offset is None or offset < 0):
+            self._placeless.append((item, partition))
+            return
+        self._named.add((partition, offset))
+        self._acknowledged(item, partition, offset, message.timestamp()[1] * 1000)
+
+    def _acknowledged(self, item: Item, partition: int | None, offset: int | None, append_us: int) -> None:
+        place = {"topic": USAGE_EVENTS, "partition": partition, "offset": offset, "append_us": append_us}
         with self._lock:
             if item.kind == "event" and item.event is not None and offset is not None:
                 self._first[identity(item.event)] = offset
+            told = self._told(item)
             if item.of is not None:
+                if item.of not in self._first:  # its first has no place yet
+                    self._waiting.append((item, place))
+                    return
                 told["of"] = self._first[item.of]
         self._journal.add(item.kind, **told, **place)
+
+    def _place(self) -> None:
+        """Find what was acknowledged without an offset, by its bytes."""
+        config = self._kafka.client_config() | consumer_limits(USAGE_EVENTS)
+        for partition in sorted({partition for _, partition in self._placeless}):
+            lost = [item for item, where in self._placeless if where == partition]
+            end = list_offsets(config, [(self._topic, partition)], "latest")[self._topic, partition]
+            with PartitionReader(config) as reader:
+                for record in reader.read(self._topic, partition, 0, end):
+                    match = next(
+                        (it for it in lost if (it.key, it.value) == (record.key, record.value)), None
+                    )
+                    if match is not None and (partition, record.offset) not in self._named:
+                        lost.remove(match)
+                        self._acknowledged(match, partition, record.offset, record.timestamp_us)
+            for item in lost:
+                self.unacknowledged += 1
+                error = "acknowledged without an offset, and not there"
+                self._journal.add("unacked", entry={"kind": item.kind, **self._told(item)}, error=error)
+        waiting, self._waiting = self._waiting, []
+        for item, place in waiting:
+            self._acknowledged(item, place["partition"], place["offset"], place["append_us"])
 
     @staticmethod
     def _told(item: Item) -> dict[str, Any]:

@@ -16,10 +16,6 @@ class Receiver:
 
     def __init__(self, journal: Journal) -> None:
         self.mode = "ok"
-        self.busy = threading.Lock()
-        """Held while it misbehaves, and while a guard with a wrong clock sends: that one dates its retries by
-        its clock, so that what failed meanwhile waits for as long as the clock was ahead.
-        """
         self._closing = threading.Event()
         receiver = self
 

@@ -86,8 +86,8 @@ def misbehaves(mode: str, seconds: float) -> Step:
 
     def act(striker: Striker) -> None:
         striker.pause(6)
-        run = striker.run
-        with run.receiver.busy, striker.fault(f"webhook: {mode}", "receiver", f"{seconds:.0f} s"):
+        with striker.fault(f"webhook: {mode}", "receiver", f"{seconds:.0f} s"):
+            run = striker.run
             before = len(run.journal.entries("delivery"))
             run.receiver.mode = mode
             # Until some alert has met it: the guard may be dead just now.
