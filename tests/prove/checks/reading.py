@@ -2,19 +2,17 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import wait
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import psycopg
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
 from psycopg.rows import dict_row
 
 from tests.prove.checks.facts import Facts, Item, Json
@@ -34,6 +32,8 @@ STATES = {
 WAIT_S = 30.0
 SILENT_S = 60.0
 AT_ONCE = 10_000
+LATEST = -1
+"""The instant that the protocol keeps for the end of a log."""
 _SUMS = """
 select customer_id, service_start_us, cost_currency, price_currency, sum(events) as events, sum(cost) as cost,
        sum(price) as price
@@ -102,18 +102,6 @@ def read(kafka: Broker, dsn: str) -> Facts:
     return facts
 
 
-_ADMINS: dict[str, AdminClient] = {}
-
-
-def admin_of(kafka: Broker) -> AdminClient:
-    """One client for the process: librdkafka does not survive one that goes while an answer is on its way."""
-    config = kafka.client_config()
-    name = config["bootstrap.servers"]
-    if name not in _ADMINS:
-        _ADMINS[name] = AdminClient(config)
-    return _ADMINS[name]
-
-
 # --- topics ---
 
 
@@ -172,21 +160,55 @@ def ends(kafka: Broker, *, wait_s: float = WAIT_S) -> dict[tuple[str, int], tupl
 
 
 def _ends(kafka: Broker) -> dict[tuple[str, int], tuple[int, int]]:
-    admin = admin_of(kafka)
-    listed = admin.list_topics(timeout=WAIT_S).topics
-    asked = {
-        TopicPartition(kafka.topic_prefix + name, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client has no types
-        for name in TOPICS
+    stable, high = (log_ends(kafka, TOPICS, level) for level in ("read_committed", "read_uncommitted"))
+    return {where: (stable[where], end) for where, end in high.items()}
+
+
+def log_ends(
+    kafka: Broker, names: Iterable[str], level: str, wait_s: float = WAIT_S
+) -> dict[tuple[str, int], int]:
+    """The end of every partition of these topics, named without prefix, for readers of this isolation level.
+
+    Raises:
+        KafkaException: a broker did not tell.
+    """
+    with asker(kafka, "prove-check", level) as consumer:
+        wanted = partitions(consumer, kafka, names, wait_s)
+        at_the_end = [TopicPartition(kafka.topic_prefix + name, number, LATEST) for name, number in wanted]
+        found = consumer.offsets_for_times(at_the_end, timeout=wait_s) if wanted else []
+    for item in found:
+        if item.offset < 0:
+            raise KafkaException(item.error or KafkaError(KafkaError._TIMED_OUT))
+    cut = len(kafka.topic_prefix)
+    return {(item.topic[cut:], item.partition): item.offset for item in found}
+
+
+def partitions(
+    consumer: Consumer, kafka: Broker, names: Iterable[str], wait_s: float
+) -> list[tuple[str, int]]:
+    """Those of topics that exist, named without prefix."""
+    listed = consumer.list_topics(timeout=wait_s).topics
+    return [
+        (name, number)
+        for name in names
         if kafka.topic_prefix + name in listed
         for number in listed[kafka.topic_prefix + name].partitions
-    }
-    both = []
-    for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
-        futures = admin.list_offsets(asked, isolation_level=level, request_timeout=WAIT_S)
-        wait(futures.values())
-        both.append({(one.topic, one.partition): future.result().offset for one, future in futures.items()})
-    cut = len(kafka.topic_prefix)
-    return {(name[cut:], number): (both[0][name, number], high) for (name, number), high in both[1].items()}
+    ]
+
+
+@contextmanager
+def asker(kafka: Broker, group: str, level: str = "read_uncommitted") -> Iterator[Consumer]:
+    """A consumer that joins nothing and reads nothing: an admin client that asks for offsets ends the process
+    where a broker dies under its question (librdkafka 2.16).
+    """
+    consumer = Consumer(
+        kafka.client_config()
+        | {"group.id": group, "enable.auto.commit": False, "isolation.level": level, "log_level": 2}
+    )
+    try:
+        yield consumer
+    finally:
+        consumer.close()
 
 
 # --- records ---

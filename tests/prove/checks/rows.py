@@ -47,8 +47,8 @@ class Tally:
 
     def row(self) -> Row:
         """The row; the first problems stand in it, and how many there are."""
-        measured = ", ".join(f"{times} {what}" for what, times in self.counted.items()) or "nothing looked at"
-        measured = "; ".join([measured, *self.told])
+        counted = ", ".join(f"{times} {what}" for what, times in self.counted.items())
+        measured = "; ".join(part for part in (counted, *self.told) if part) or "nothing looked at"
         if self.wrong:
             more = len(self.wrong) - SHOWN
             listed = " | ".join(self.wrong[:SHOWN]) + (f" | and {more} more" if more > 0 else "")

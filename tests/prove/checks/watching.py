@@ -2,23 +2,19 @@
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import wait
 from dataclasses import dataclass, field
-from typing import Any
 
 import psycopg
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.prove.checks.conservation import frame_problems
 from tests.prove.checks.facts import Item, Json
-from tests.prove.checks.reading import Broker, admin_of, assembled
+from tests.prove.checks.reading import Broker, asker, assembled, log_ends, partitions
 
 STUCK_S = 60.0
 ASK_S = 8.0
@@ -123,11 +119,11 @@ class Watch:
 
     def _left(self) -> dict[str, Left]:
         """How far each stage is in each partition of its input, and where that ends."""
-        admin = admin_of(self.kafka)
-        ends = self._ends(admin)
+        names = sorted({topic for topics in INPUTS.values() for topic in topics})
+        ends = log_ends(self.kafka, names, "read_uncommitted", ASK_S)
         found = {}
         for stage, topics in INPUTS.items():
-            known = self._ledger() if stage == "ledger" else self._group(admin, stage)
+            known = self._ledger() if stage == "ledger" else self._group(stage, topics)
             if stage == "rater":
                 for topic in ("events", "corrections"):
                     known |= {
@@ -167,24 +163,15 @@ class Watch:
         finally:
             consumer.close()
 
-    def _ends(self, admin: AdminClient) -> dict[tuple[str, int], int]:
-        cut = len(self.kafka.topic_prefix)
-        names = {self.kafka.topic_prefix + topic for topics in INPUTS.values() for topic in topics}
-        listed = admin.list_topics(timeout=ASK_S).topics
-        asked = {
-            TopicPartition(name, number): OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client has no types
-            for name in names & listed.keys()
-            for number in listed[name].partitions
-        }
-        futures = admin.list_offsets(asked, request_timeout=ASK_S)
-        wait(futures.values())
-        return {(one.topic[cut:], one.partition): future.result().offset for one, future in futures.items()}
-
-    def _group(self, admin: AdminClient, stage: str) -> dict[tuple[str, int], int]:
+    def _group(self, stage: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         prefix = self.kafka.topic_prefix
-        asked: Any = [ConsumerGroupTopicPartitions(prefix + stage)]
-        found = admin.list_consumer_group_offsets(asked, request_timeout=ASK_S)[prefix + stage].result()
-        return {(one.topic[len(prefix) :], one.partition): one.offset for one in found.topic_partitions or []}
+        with asker(self.kafka, prefix + stage) as consumer:
+            asked = [
+                TopicPartition(prefix + name, p)
+                for name, p in partitions(consumer, self.kafka, topics, ASK_S)
+            ]
+            found = consumer.committed(asked, timeout=ASK_S)
+        return {(one.topic[len(prefix) :], one.partition): one.offset for one in found}
 
     def _ledger(self) -> dict[tuple[str, int], int]:
         with psycopg.connect(self.dsn, connect_timeout=int(ASK_S)) as connection:
