@@ -26,8 +26,8 @@ SAYS = (
     *("kind", "customer_id", "budget_id", "budget_version", "window", "period_start_us", "threshold_amount"),
     "episode",
 )
-WITHIN_S = 180
-"""An alert in a quiet time comes within this; generous, because the machine may be busy with anything."""
+WITHIN_S = 30
+"""An alert in a quiet time comes within this: some two seconds as measured, and the machine may be busy."""
 EDGE_US = 10_000_000
 """A window that begins or ends so near to the look is not judged."""
 
