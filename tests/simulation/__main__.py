@@ -1,6 +1,7 @@
 """`make simulate`: many seeds, one verdict. `python -m tests.simulation --seed 17` replays one."""
 
 import argparse
+import gc
 import sys
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from tests.simulation.required import REQUIRED
 from tests.simulation.world import Result, run, run_all
 
 _SEEDS, _WORKERS = 10_000, 2
-_SHOWN = 60
+_SHOWN, _TRACED = 60, 5
 _AT_ONCE = 10
 
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     failed: list[Result] = []
     steps = 0
     bar = tqdm(total=told.seeds, unit="seed", disable=not sys.stderr.isatty())
-    with ProcessPoolExecutor(told.workers, get_context("spawn")) as pool, bar:
+    with ProcessPoolExecutor(told.workers, get_context("spawn"), gc.freeze) as pool, bar:
         for done in as_completed([pool.submit(run_all, chunk) for chunk in chunks]):
             results = done.result()
             for result in results:
@@ -54,10 +55,13 @@ def _tell(seeds: int, took_s: float, steps: int, seen: Counter[str], failed: lis
     missing = [what for what in REQUIRED if not seen[what]]
     for what in missing:
         print(f"NEVER SEEN: {what}")
-    for result in sorted(failed, key=lambda it: it.seed)[:5]:
+    failed.sort(key=lambda it: it.seed)
+    for result in failed[:_TRACED]:
         print(f"\nseed {result.seed} FAILED: {result.problem}")
         print("\n".join(result.trace[-_SHOWN // 3 :]))
         print(f"replay: python -m tests.simulation --seed {result.seed}")
+    if failed:
+        print(f"\nfailing seeds: {', '.join(str(it.seed) for it in failed)}")
     verdict = "FAILED" if failed or missing else "passed"
     print(
         f"\n{verdict}: {seeds - len(failed)} of {seeds} seeds, {steps} steps, {took_s:.0f} s, "

@@ -5,7 +5,7 @@ fences an aggregator: one that was put out goes on writing what it has.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
@@ -22,10 +22,10 @@ from aggregator.core.released import Released
 from aggregator.service import Aggregator, Names
 from pricing.totals import Live, Row, Scope, parse_sum
 from runtime.errors import InfrastructureError
-from schemas.codec import CODEC
 from tests.simulation.books import SimBook
 from tests.simulation.broker import visible
 from tests.simulation.clients import Site
+from tests.simulation.decoding import decoded
 from tests.simulation.disk import SimRdict
 from tests.simulation.group import Member, Metadata
 from tests.simulation.ledgers import Database
@@ -157,7 +157,7 @@ class SimSource:
         self._database.ask("ask the ledger for totals")
         records = [it for it in self._database.rated if it.customer_id == customer_id]
         live = Live()
-        rows = [row_of(CODEC.decode("RatedUsage", it.record)) for it in records if it.customer_seq <= seq]
+        rows = [row_of(decoded("RatedUsage", it.record)) for it in records if it.customer_seq <= seq]
         live.fold(rows, watched.zone, watched.scopes)
         await asyncio.sleep(0.01)
         return live if len(rows) == seq else None
@@ -168,7 +168,7 @@ class SimSource:
     async def taken(self, customer_ids: Sequence[str]) -> None: ...
 
 
-def row_of(record: dict[str, Any]) -> Row:
+def row_of(record: Mapping[str, Any]) -> Row:
     """A rated record as a row of its own."""
     event, rating = record["event"], record["rating"]
     sign = -1 if rating["leg"] == "reversal" else 1

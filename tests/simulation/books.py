@@ -41,7 +41,7 @@ class Version:
         return _compiled(self.number, self.steps)
 
 
-@lru_cache(maxsize=4_000)
+@lru_cache(maxsize=16)  # of one world: no other has the same instants
 def _compiled(number: int, steps: tuple[tuple[int | None, int], ...]) -> CompiledBook:
     ends = [since for since, _ in steps[1:]] + [None]
     versions = tuple(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.codec import CODEC
 from tests.pooled_book import packs_amount, steps_amount
 from tests.simulation.books import COST, Version
+from tests.simulation.decoding import decoded, exact
 from tests.simulation.expected import Outcome, outcome_of
 from tests.simulation.stream import CORRECTIONS, EVENTS, PARTITIONS, home
 
@@ -67,7 +68,7 @@ def read(world: "World") -> Found:
     found, logs = Found(), world.broker.logs
     for number in range(PARTITIONS):
         found.rated[number] = [
-            (it.offset, CODEC.decode("RatedUsage", it.value))
+            (it.offset, decoded("RatedUsage", it.value or b""))
             for it in logs["usage.rated", number].committed()
         ]
         found.rejected[number] = [
@@ -167,8 +168,8 @@ def check_customer(customer: str, records: list[Json], versions: list[Version]) 
             need(told == ("unpriced", "unpriced"), "an unknown model is unpriced", told=told, **where)
             continue
         cost = sign * (COST[0] * given + COST[1] * made)
-        need(Fraction(rating["cost"]["amount"]) == cost, "the cost is exact", **where)
-        price = Fraction(rating["price"]["amount"])
+        need(exact(rating["cost"]["amount"]) == cost, "the cost is exact", **where)
+        price = exact(rating["price"]["amount"])
         start_us = period_of(customer, at_us)
         need(rating["service_period"]["start_us"] == start_us, "the period is that of the event", **where)
         version = versions[rating["book_version"] - 1]
@@ -205,8 +206,8 @@ def check_sums(customer: str, records: list[Json], frames: list[Json]) -> None:
                 continue
             need(delta["first_seq"] == at + 1, "a customer's frames are contiguous", customer=customer)
             some, at = records[at : delta["last_seq"]], delta["last_seq"]
-            paid = sum(Fraction(it["rating"]["price"]["amount"] or 0) for it in some)
-            told = sum(Fraction(row["price"] or 0) for row in delta["rows"])
+            paid = sum(exact(it["rating"]["price"]["amount"]) for it in some)
+            told = sum(exact(row["price"]) for row in delta["rows"])
             need(paid == told, "a frame's rows are its records", customer=customer, frame=frame["frame_no"])
             events = sum(-1 if it["rating"]["leg"] == "reversal" else 1 for it in some)
             told_events = sum(row["events"] for row in delta["rows"])

@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.checks import Found, need
+from tests.simulation.decoding import exact
 from tests.simulation.guards import BOOKS, Outbox
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ def check_alerts(outbox: Outbox, found: Found, version: int) -> None:
                     records[customer], start_us if budget.window == "day" else None, bool(budget.scope)
                 )
     _check_firings(outbox, records, values)
+    holding = {
+        (key.customer_id, key.budget_id, key.period_start_us, firing.threshold_atto)
+        for (key, _), firing in outbox.firings.items()
+        if firing.holds
+    }
     for (customer, name, start_us), running_value in values.items():
         for threshold in next(it for it in BOOKS[version - 1].budgets if it.budget_id == name).thresholds:
             reached = running_value[-1] * _ATTO >= threshold.amount_atto
-            held = any(
-                firing.holds and firing.threshold_atto == threshold.amount_atto
-                for (key, _), firing in outbox.firings.items()
-                if (key.customer_id, key.budget_id, key.period_start_us) == (customer, name, start_us)
-            )
+            held = (customer, name, start_us, threshold.amount_atto) in holding
             need(held or not reached, "a threshold that is reached has fired", customer=customer, budget=name)
 
 
@@ -87,4 +89,4 @@ def _share(record: Any, day_us: int | None, *, scoped: bool) -> Fraction:
     outside = day_us is not None and event["event_time_us"] // _DAY_US * _DAY_US != day_us
     if outside or (scoped and event["feature"] != "chat"):
         return Fraction(0)
-    return Fraction(record["rating"]["price"]["amount"] or 0)
+    return exact(record["rating"]["price"]["amount"])

@@ -17,9 +17,9 @@ from budget_guard.service import Guard, Limits, Parts
 from pricing.budgets import Budget, BudgetBook, Threshold
 from pricing.totals import parse_sum, scope_key
 from runtime.kafka.group import PartitionGroup
-from schemas.codec import CODEC
 from tests.simulation.aggregators import SCOPE
 from tests.simulation.clients import Site
+from tests.simulation.decoding import decoded
 from tests.simulation.ledgers import Database
 from tests.simulation.raters import SimFailpoints, silent
 from tests.simulation.schedule import Schedule, SimClock
@@ -178,7 +178,7 @@ class SimReader:
                 totals = decode_totals(entry.value or b"")
                 held = found.get(totals.customer_id)
                 if held is None or totals.as_of_seq >= held.totals.as_of_seq:
-                    watched = CODEC.decode("RunningTotals", entry.value)["watched"]
+                    watched = decoded("RunningTotals", entry.value or b"")["watched"]
                     found[totals.customer_id] = Kept(totals, watched)
         return found
 

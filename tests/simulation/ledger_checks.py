@@ -1,9 +1,9 @@
 """The ledger against what was rated and rejected: the same records, each once."""
 
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from tests.simulation.checks import Found, need
+from tests.simulation.decoding import exact
 
 if TYPE_CHECKING:
     from tests.simulation.ledgers import Database
@@ -18,13 +18,13 @@ def check_ledger(database: "Database", found: Found) -> None:
         need(where not in told, "a rated record is in the ledger once", where=where)
         told[where] = (
             row.customer_id, row.customer_seq, row.event_id, row.leg, row.revision, row.book_version,
-            Fraction(row.cost or 0), Fraction(row.price or 0), row.event_time_us,
+            exact(row.cost), exact(row.price), row.event_time_us,
         )  # fmt: skip
     wanted = {
         (number, offset): (
             it["event"]["customer_id"], it["rating"]["customer_seq"], it["event"]["event_id"],
             it["rating"]["leg"], it["rating"]["revision"], it["rating"]["book_version"],
-            Fraction(it["rating"]["cost"]["amount"] or 0), Fraction(it["rating"]["price"]["amount"] or 0),
+            exact(it["rating"]["cost"]["amount"]), exact(it["rating"]["price"]["amount"]),
             it["event"]["event_time_us"],
         )
         for number, records in found.rated.items()

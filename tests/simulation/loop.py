@@ -62,6 +62,11 @@ class SimLoop(base_events.BaseEventLoop):
             left = asyncio.all_tasks(self)
             for task in left:
                 task.cancel()
-            if left:
-                self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            ends = asyncio.gather(*left, return_exceptions=True) if left else None
+            if ends is not None:
+                ends.add_done_callback(lambda _: self.stop())
+            # Not run_until_complete: where a crash came in the turn that would have ended the loop, the end
+            # still waits to be called, and stops it once more.
+            while ends is not None and not ends.done():
+                self.run_forever()
             self.close()

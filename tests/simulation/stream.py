@@ -9,6 +9,7 @@ from schemas.codec import CODEC
 from schemas.partitioning import partition_of
 from tests.simulation.books import CUSTOMERS, Version
 from tests.simulation.broker import Broker, Where, visible
+from tests.simulation.decoding import decoded
 from tests.simulation.schedule import SECOND_US, Schedule
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class Stream:
         if not found:
             return False
         value = random.choice(found).value or b""
-        record = CODEC.decode("RatedUsage", value)
+        record = decoded("RatedUsage", value)
         event, rating = record["event"], record["rating"]
         if rating["leg"] == "reversal":
             return False
@@ -176,7 +177,9 @@ class Stream:
         elif kind == "rerate":
             if event["customer_id"][0] in "sp":
                 return False  # a pooled event belongs to a run over its whole period
-            highest = max(CODEC.decode("RatedUsage", it.value)["rating"]["book_version"] for it in found[-3:])
+            highest = max(
+                decoded("RatedUsage", it.value or b"")["rating"]["book_version"] for it in found[-3:]
+            )
             version = random.randint(1, highest)
         self._number += 1
         order = Ordered(

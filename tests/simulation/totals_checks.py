@@ -5,14 +5,15 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from schemas.codec import CODEC
 from tests.oracle.totals import totals
 from tests.simulation.aggregators import BUCKET_US, SCOPE
 from tests.simulation.checks import Found, need
+from tests.simulation.decoding import decoded, exact
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+_SIDES = ("cost", "price")
 _COUNTS = ("events", "unpriced_cost_events", "unpriced_price_events")
 
 
@@ -21,7 +22,7 @@ def newest(world: "World") -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for (topic, _), log in world.broker.logs.items():
         for entry in log.entries if topic == "usage.totals" else ():
-            record = CODEC.decode("RunningTotals", entry.value)
+            record = decoded("RunningTotals", entry.value or b"")
             held = found.get(record["customer_id"])
             if held is None or record["as_of_seq"] >= held["as_of_seq"]:
                 found[record["customer_id"]] = record
@@ -32,15 +33,15 @@ def check_totals(world: "World", found: Found) -> None:
     """Each record's lifetime is the sum up to its sequence; the newest has all windows and scopes."""
     by_customer = found.by_customer()
     sums = {
-        customer: [Fraction(0), *accumulate(Fraction(it["rating"]["price"]["amount"] or 0) for it in records)]
+        customer: [Fraction(0), *accumulate(exact(it["rating"]["price"]["amount"]) for it in records)]
         for customer, records in by_customer.items()
     }
     for (topic, _), log in world.broker.logs.items():
         for entry in log.entries if topic == "usage.totals" else ():
-            record = CODEC.decode("RunningTotals", entry.value)
+            record = decoded("RunningTotals", entry.value or b"")
             customer, seq = record["customer_id"], record["as_of_seq"]
             lifetime = sum(
-                Fraction(it["price"] or 0)
+                exact(it["price"])
                 for it in record["entries"]
                 if it["window"] == "lifetime" and not it["scope"]
             )
@@ -69,8 +70,8 @@ def check_totals(world: "World", found: Found) -> None:
 
 
 def _entry(it: Mapping[str, Any]) -> tuple[Any, ...]:
-    amounts = [None if it[side] is None else Fraction(it[side]) for side in ("cost", "price")]
-    quantities = {meter: Fraction(quantity) for meter, quantity in it["quantities"].items()}
+    amounts = [None if it[side] is None else exact(it[side]) for side in _SIDES]
+    quantities = {meter: exact(quantity) for meter, quantity in it["quantities"].items()}
     kept = sorted((meter, quantity) for meter, quantity in quantities.items() if quantity)
     return (*amounts, *(it[count] for count in _COUNTS), tuple(kept))
 
@@ -85,10 +86,11 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "cost_currency": rating["cost"]["currency"],
         "price_currency": rating["price"]["currency"],
         "dimensions": {"feature": event["feature"]},
-        "cost": rating["cost"]["amount"],
-        "price": rating["price"]["amount"],
+        **{
+            side: None if rating[side]["amount"] is None else exact(rating[side]["amount"]) for side in _SIDES
+        },
         "events": sign,
         "unpriced_cost_events": sign * (rating["cost"]["status"] == "unpriced"),
         "unpriced_price_events": sign * (rating["price"]["status"] == "unpriced"),
-        "quantities": {meter: sign * Fraction(quantity) for meter, quantity in event["usage"].items()},
+        "quantities": {meter: sign * exact(quantity) for meter, quantity in event["usage"].items()},
     }
