@@ -6,6 +6,7 @@ fences an aggregator: one that was put out goes on writing what it has.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +25,7 @@ from pricing.totals import Live, Row, Scope, parse_sum
 from runtime.errors import InfrastructureError
 from tests.simulation.books import SimBook
 from tests.simulation.broker import visible
+from tests.simulation.checks import need
 from tests.simulation.clients import Site
 from tests.simulation.decoding import decoded
 from tests.simulation.disk import SimRdict
@@ -66,6 +68,11 @@ class SimTable(LiveStore):
         self.reached(tp.partition, offset)
 
 
+@lru_cache(maxsize=1_024)
+def _reached(key: bytes, value: bytes) -> int:
+    return reached(key, value)
+
+
 class _Place(NamedTuple):
     partition: int
 
@@ -99,7 +106,7 @@ class SimAioProducer:
         schedule.effect("send a batch")
         future = asyncio.get_running_loop().create_future()
         slow = not schedule.quiet and random() < 0.03
-        at_us = schedule.now_us + int(random() * (9 * SECOND_US if slow else 30_000))
+        at_us = schedule.now_us + int(random() * (30 * SECOND_US if slow else 30_000))
         self._last_us = at_us = max(at_us, self._last_us + 1)
         refused = not schedule.quiet and random() < 0.004
 
@@ -269,6 +276,10 @@ class SimTransport:
                 ]
             )  # fmt: skip
             await asyncio.sleep(0)
+        for it in entries:
+            held = self._table.local(number, it.key or b"")
+            behind = held is None or _reached(it.key or b"", held) < _reached(it.key or b"", it.value or b"")
+            need(not behind, "a restored state is the furthest that its changelog has", key=it.key)
 
     def _read(self) -> None:
         random = self._site.schedule.random

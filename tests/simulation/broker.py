@@ -59,10 +59,11 @@ class Entry:
 
 
 class Log:
-    """One partition. Entries are by offset; compaction leaves holes."""
+    """One partition. Entries are by offset; compaction leaves holes. `appended` has them all for ever."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.appended: list[Entry] = []
         self.end = 0
         self.open: dict[Transaction, int] = {}
 
@@ -73,6 +74,7 @@ class Log:
     def append(self, entry: Entry) -> int:
         entry.offset = self.end
         self.entries.append(entry)
+        self.appended.append(entry)
         self.end += 1
         return entry.offset
 

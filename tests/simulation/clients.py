@@ -190,9 +190,20 @@ class SimConsumer:
                     self._tell("on_revoke")
                 self._generation = -1
                 group.rejoin(member)
+            elif self._stands_still(group):
+                schedule = self._site.schedule
+                schedule.saw("stands still while its assignment waits to be taken")
+                schedule.pause(self._site.process, int((11 + 10 * schedule.random.random()) * SECOND_US))
+                schedule.wait(schedule.now_us)
             else:
                 self._generation = member.generation
                 self._tell("on_assign", member.partitions)
+
+    def _stands_still(self, group: Group) -> bool:
+        """Now and then where there are others, who then get its partitions."""
+        schedule = self._site.schedule
+        faulty = not schedule.quiet and schedule.pause_rate > 0 and len(group.members) > 1
+        return faulty and schedule.random.random() < 0.03
 
     def _lost(self, member: Member) -> None:
         """Put out. An assignment that waited to be taken may still be told, without a membership."""

@@ -164,7 +164,7 @@ class SimLedgerTotals:
 
 
 class SimReader:
-    """budget_guard.adapters.totals_reader.TotalsReader over the topic itself."""
+    """budget_guard.adapters.totals_reader.TotalsReader: the sink has read all that the topic ever had."""
 
     def __init__(self, site: Site, database: Database) -> None:
         self._site = site
@@ -174,7 +174,7 @@ class SimReader:
         self._database.ask("read totals")
         found: dict[str, Kept] = {}
         for number in range(PARTITIONS):
-            for entry in self._site.broker.logs[TOPIC, number].entries:
+            for entry in self._site.broker.logs[TOPIC, number].appended:
                 totals = decode_totals(entry.value or b"")
                 held = found.get(totals.customer_id)
                 if held is None or totals.as_of_seq >= held.totals.as_of_seq:

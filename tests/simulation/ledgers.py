@@ -21,10 +21,11 @@ from runtime.kafka.topology import Topology
 from runtime.postgres import DatabaseUnavailableError
 from tests.simulation.clients import Site
 from tests.simulation.raters import SimFailpoints, silent
-from tests.simulation.schedule import Schedule, SimClock, Task
+from tests.simulation.schedule import SECOND_US, Process, Schedule, SimClock, SimulatedCrash, Task
 from tests.simulation.stream import PARTITIONS
 
 TOPICS = ("usage.rated", "usage.rejected")
+_WORST = 0.02
 
 
 @dataclass(eq=False)
@@ -38,6 +39,8 @@ class Database:
     rejected: list[RejectedRow] = field(default_factory=list)
     bad: list[BadRecord] = field(default_factory=list)
     away: Sequence[tuple[int, int]] = ()
+    locked: set[Where] = field(default_factory=set)
+    """Positions that a transaction on its way has moved: others read the old ones, and wait to write."""
 
     def ask(self, what: str) -> None:
         """Before a statement: the server may be away."""
@@ -83,7 +86,13 @@ class SimStore:
     def write(self, batch: Batch) -> tuple[Outcome, Counts]:
         """All of the batch, or nothing."""
         database = self._database
+        self._is_worst()
         database.ask("pg write")
+        while database.locked & batch.before.keys():
+            database.schedule.saw("a batch of the ledger waits for another's transaction")
+            database.schedule.wait(
+                database.schedule.now_us + SECOND_US, lambda: not database.locked & batch.before.keys()
+            )
         now = {where: database.positions.get(where) for where in batch.before}
         if now != batch.before:
             if now == batch.after:
@@ -97,14 +106,51 @@ class SimStore:
         batch = batch.without(TOPICS[0], known)
         for row in batch.rated:
             progress[row.customer_id].take(row.customer_seq)
-        database.positions.update(batch.after)
-        database.customers.update(progress)
-        database.rated += batch.rated
-        database.rejected += batch.rejected
-        database.bad += batch.bad
-        database.schedule.note(f"ledger {sorted(batch.after.items())}")
+        self._commit(batch, progress)
         database.answer("pg written")
         return Outcome.WRITTEN, Counts(len(batch.rated), len(batch.rejected), len(batch.bad))
+
+    def _commit(self, batch: Batch, progress: Mapping[str, Progress]) -> None:
+        """Now; or the server takes so long that the worker is put out, and commits behind its back."""
+        database = self._database
+        schedule = database.schedule
+
+        def commit() -> None:
+            database.positions.update(batch.after)
+            database.customers.update(progress)
+            database.rated.extend(batch.rated)
+            database.rejected.extend(batch.rejected)
+            database.bad.extend(batch.bad)
+            database.locked -= batch.before.keys()
+            schedule.changes += 1
+            schedule.note(f"ledger {sorted(batch.after.items())}")
+
+        if not self._strikes():
+            commit()
+            return
+        schedule.saw("a ledger dies while its commit is on its way")
+        database.locked |= batch.before.keys()
+        schedule.after(int((6 + 12 * schedule.random.random()) * SECOND_US), commit)
+        schedule.kill(self._process)
+        raise SimulatedCrash
+
+    def _is_worst(self) -> None:
+        """The worst instant to stand still: until another has the partitions and writes the same records."""
+        schedule = self._database.schedule
+        if self._strikes():
+            schedule.saw("a ledger stands still before it writes")
+            schedule.pause(self._process, int((11 + 25 * schedule.random.random()) * SECOND_US))
+            schedule.wait(schedule.now_us)
+
+    @property
+    def _process(self) -> Process:
+        process = self._database.schedule.current.process
+        assert process is not None
+        return process
+
+    def _strikes(self) -> bool:
+        schedule = self._database.schedule
+        return not schedule.quiet and schedule.crash_rate > 0 and schedule.random.random() < _WORST
 
 
 class SimFuture:

@@ -73,4 +73,8 @@ REQUIRED = (
     "crash: ledger at pg written",
     "crash: ledger at after_pg_commit",
     "stands still: ledger",
+    "a ledger stands still before it writes",
+    "a ledger dies while its commit is on its way",
+    "a batch of the ledger waits for another's transaction",
+    "stands still while its assignment waits to be taken",
 )

@@ -270,9 +270,7 @@ def _rest(world: World) -> None:
         if world.problems:
             raise AssertionError(world.problems[0])
         if schedule.now_us > deadline_us:
-            raise StuckError(
-                f"not caught up {_REST_US // SECOND_US} s after the last fault: {_behind(world)}"
-            )
+            raise StuckError(f"not caught up {_REST_US // SECOND_US} s after the last fault: {behind(world)}")
         schedule.wait(schedule.now_us + SECOND_US)
 
 
@@ -287,7 +285,8 @@ def heads(world: World) -> dict[int, dict[str, Any]]:
     return found
 
 
-def _behind(world: World) -> list[str]:
+def behind(world: World) -> list[str]:
+    """What is left to do, in words."""
     found = [f"a transaction is open at {where}" for where in world.broker.open_transactions()]
     told = heads(world)
     for number in range(PARTITIONS):
@@ -334,7 +333,7 @@ def _totals_behind(world: World) -> list[str]:
 
 def caught_up(world: World) -> bool:
     """Whether nothing is left to do."""
-    return not _behind(world)
+    return not behind(world)
 
 
 def run_all(seeds: Sequence[int]) -> list[Result]:
