@@ -1,7 +1,6 @@
 """`make simulate`: many seeds, one verdict. `python -m tests.simulation --seed 17` replays one."""
 
 import argparse
-import gc
 import sys
 import time
 from collections import Counter
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     failed: list[Result] = []
     steps = 0
     bar = tqdm(total=told.seeds, unit="seed", disable=not sys.stderr.isatty())
-    with ProcessPoolExecutor(told.workers, get_context("spawn"), gc.freeze) as pool, bar:
+    with ProcessPoolExecutor(told.workers, get_context("spawn")) as pool, bar:
         for done in as_completed([pool.submit(run_all, chunk) for chunk in chunks]):
             results = done.result()
             for result in results:

@@ -338,7 +338,8 @@ def caught_up(world: World) -> bool:
 
 def run_all(seeds: Sequence[int]) -> list[Result]:
     """Some seeds, one after another; the trace is kept of those that failed."""
-    # A world is small and is garbage as a whole: it is collected between worlds, not a dozen times in each.
+    # A world is small and is garbage as a whole: it is looked for between worlds, not a dozen times in each,
+    # and never among the modules and caches that stay.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -346,6 +347,7 @@ def run_all(seeds: Sequence[int]) -> list[Result]:
             results = [run(seed) for seed in seeds]
     finally:
         gc.collect()
+        gc.freeze()
         if was_enabled:
             gc.enable()
     return [it if it.problem else replace(it, trace=()) for it in results]
