@@ -70,7 +70,7 @@ class Table(Protocol):
 
     def keep(self, partition: int, values: dict[bytes, bytes]) -> None: ...
 
-    def reached(self, partition: int, offset: int) -> None: ...
+    def wrote(self, partition: int, count: int, last: int) -> None: ...
 
 
 class Sender(Protocol):
@@ -281,7 +281,7 @@ class Aggregator:
             last = await changelog.acknowledged()
             self._check(generation)
             if last is not None:
-                self._table.reached(batch.partition.number, last)
+                self._table.wrote(batch.partition.number, len(batch.values), last)
             batch.partition.writing = {}
         self.passed("after_publish")
         for batch in batches:

@@ -89,10 +89,17 @@ class LiveStore(Store):
         for tp, offset in reached.items():
             self.set_persisted_offset(tp, offset)
 
-    def reached(self, partition: int, offset: int) -> None:
-        """The changelog up to that offset is in here."""
-        if self.held(partition):
-            self._db_for_partition(partition).put(self.offset_key, str(offset).encode())
+    def wrote(self, partition: int, count: int, last: int) -> None:
+        """So many records of the changelog, up to that offset, are of this table.
+
+        Where another's stand between them and what was read, theirs are not in here: a worker that was paused
+        while its partitions were another's would else never read what that one wrote.
+        """
+        if not self.held(partition):
+            return
+        before = self.local(partition, self.offset_key)
+        if last - count == (-1 if before is None else int(before)):
+            self._db_for_partition(partition).put(self.offset_key, str(last).encode())
 
     def revoke_partitions(self, table: Any, tps: set[TP]) -> None:
         """Close what is given away: Faust leaves that to the garbage collector, and the lock with it."""

@@ -65,7 +65,7 @@ class SimTable(LiveStore):
         return 0 if told is None else int(told) + 1
 
     def set_persisted_offset(self, tp: Any, offset: int) -> None:
-        self.reached(tp.partition, offset)
+        self._opened[tp.partition].put(self.offset_key, str(offset).encode())
 
 
 @lru_cache(maxsize=1_024)
@@ -276,7 +276,7 @@ class SimTransport:
                 ]
             )  # fmt: skip
             await asyncio.sleep(0)
-        for it in entries:
+        for it in log.entries[: log.find(end)]:
             held = self._table.local(number, it.key or b"")
             behind = held is None or _reached(it.key or b"", held) < _reached(it.key or b"", it.value or b"")
             need(not behind, "a restored state is the furthest that its changelog has", key=it.key)

@@ -165,6 +165,16 @@ def last_record_holds() -> list[Taken]:
     return [(aggregators.SimTable, "_restore", restore)]
 
 
+def own_offsets() -> list[Taken]:
+    """A table counts the changelog as read up to its own last record, whoever wrote between."""
+
+    def wrote(self: Any, partition: int, count: int, last: int) -> None:
+        del count
+        self._db_for_partition(partition).put(self.offset_key, str(last).encode())
+
+    return [(aggregators.SimTable, "wrote", wrote)]
+
+
 def released_unwritten() -> list[Taken]:
     """Offsets are released as soon as frames are folded."""
 
@@ -181,7 +191,7 @@ MUTANTS: Mapping[str, Callable[[], list[Taken]]] = {
     for it in (
         no_rewind, unfenced_offsets, metadata_of_now, never_retired, apply_before_commit, no_wait_for_stable,
         no_digests, no_horizon, no_compare_and_set, reply_means_done, folded_twice, last_record_holds,
-        released_unwritten,
+        own_offsets, released_unwritten,
     )
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from pricing.totals import watched_hash
 from tests.oracle.totals import totals
 from tests.simulation.aggregators import BUCKET_US, SCOPE
 from tests.simulation.checks import Found, need
@@ -15,21 +16,27 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _SIDES = ("cost", "price")
+SCOPED = watched_hash("UTC", [(), SCOPE])
+"""What totals are made for that have the scope."""
 _COUNTS = ("events", "unpriced_cost_events", "unpriced_price_events")
 
 
 def newest(world: "World") -> dict[str, Mapping[str, Any]]:
-    """What a consumer that read all of usage.totals holds of each customer: the highest sequence, the later
-    of two. Who begins after a compaction may hold an older one: see "still open" in docs/simulation.md.
+    """The best that was ever published of each customer: the highest sequence, of equals one with the scopes
+    of now, and the later of two. A zombie's records may stand behind: see "still open" in docs/simulation.md.
     """
     found: dict[str, Mapping[str, Any]] = {}
     for (topic, _), log in world.broker.logs.items():
         for entry in log.appended if topic == "usage.totals" else ():
             record = decoded("RunningTotals", entry.value or b"")
             held = found.get(record["customer_id"])
-            if held is None or record["as_of_seq"] >= held["as_of_seq"]:
+            if held is None or _rank(record) >= _rank(held):
                 found[record["customer_id"]] = record
     return found
+
+
+def _rank(record: Mapping[str, Any]) -> tuple[int, bool]:
+    return record["as_of_seq"], record["watched"] == SCOPED
 
 
 def check_totals(world: "World", found: Found) -> None:
@@ -80,7 +87,7 @@ def _see_those_behind(world: "World") -> None:
         last = {it.key: it.value or b"" for it in world.broker.logs["usage.totals", number].entries}
         for value in last.values():
             record = decoded("RunningTotals", value)
-            older = record["as_of_seq"] < held[record["customer_id"]]["as_of_seq"]
+            older = _rank(record) < _rank(held[record["customer_id"]])
             world.schedule.saw("older totals are last in the topic", older)
 
 

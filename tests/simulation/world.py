@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from pricing.totals import watched_hash
 from rater.core.frames import FrameError
 from runtime.errors import InfrastructureError
 from schemas.codec import CODEC
 from tests.simulation import checks
 from tests.simulation.aggregators import NAMES as AGGREGATOR
-from tests.simulation.aggregators import SCOPE, aggregate
+from tests.simulation.aggregators import aggregate
 from tests.simulation.books import SimBook, Version, planned
 from tests.simulation.broker import Broker, visible
 from tests.simulation.clients import Site
@@ -27,11 +26,10 @@ from tests.simulation.patches import patched
 from tests.simulation.raters import NAMES, rater
 from tests.simulation.schedule import SECOND_US, Process, Schedule, SimulatedCrash, StuckError, Task
 from tests.simulation.stream import PARTITIONS, Stream
-from tests.simulation.totals_checks import check_totals, newest
+from tests.simulation.totals_checks import SCOPED, check_totals, newest
 
 _STARTS_US = (1_780_271_880_000_000, 1_774_999_080_000_000, 1_775_000_000_000_000)
 """2026-05-31T23:58 (a month, a week and a day end soon), 2026-03-31T23:18, and any other time."""
-_SCOPED = watched_hash("UTC", [(), SCOPE])
 _REST_US = 400 * SECOND_US
 _TOPICS = (*NAMES.inputs, *NAMES.outputs, AGGREGATOR.state, AGGREGATOR.totals)
 
@@ -326,7 +324,7 @@ def _totals_behind(world: World) -> list[str]:
         record = told.get(customer)
         if record is None or record["as_of_seq"] < progress.last_seq:
             found.append(f"totals of {customer}: {record and record['as_of_seq']} of {progress.last_seq}")
-        elif scoped and record["watched"] != _SCOPED:
+        elif scoped and record["watched"] != SCOPED:
             found.append(f"totals of {customer} lack a scope")
     return found
 
@@ -339,15 +337,16 @@ def caught_up(world: World) -> bool:
 def run_all(seeds: Sequence[int]) -> list[Result]:
     """Some seeds, one after another; the trace is kept of those that failed."""
     # A world is small and is garbage as a whole: it is looked for between worlds, not a dozen times in each,
-    # and never among the modules and caches that stay.
+    # and never among the modules, which stay.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         with patched():
+            if not gc.get_freeze_count():
+                gc.freeze()
             results = [run(seed) for seed in seeds]
     finally:
         gc.collect()
-        gc.freeze()
         if was_enabled:
             gc.enable()
     return [it if it.problem else replace(it, trace=()) for it in results]

@@ -39,8 +39,8 @@ class MemoryTable:
     def keep(self, partition: int, values: Mapping[bytes, bytes]) -> None:
         self.values.update({(partition, key): value for key, value in values.items()})
 
-    def reached(self, partition: int, offset: int) -> None:
-        self.offsets.append(offset)
+    def wrote(self, partition: int, count: int, last: int) -> None:
+        self.offsets.append(last)
 
 
 class Sender:

@@ -69,8 +69,23 @@ def test_of_two_values_the_one_further_on_holds_and_the_later_one_of_equals(stor
 
 def test_a_record_of_a_partition_that_is_not_held_is_left_out(store: Store) -> None:
     restore(store, record(0, 1, partition=1))
-    store.reached(1, 5)
+    store.wrote(1, 1, 0)
     assert (store.held(1), list(store._dbs)) == (False, [0])
+
+
+def test_what_another_wrote_between_is_still_to_be_read(store: Store) -> None:
+    where = TP("state", 0)
+    store.wrote(0, 2, 1)  # the first two of an empty changelog
+    assert store.persisted_offset(where) == 1
+    store.wrote(0, 1, 2)
+    assert store.persisted_offset(where) == 2
+    store.wrote(0, 1, 5)  # paused meanwhile: 3 and 4 are of whoever had the partition
+    store.wrote(0, 1, 6)
+    assert store.persisted_offset(where) == 2
+    restore(store, record(3, 9), record(4, 9), record(5, 4), record(6, 4))
+    assert store.local(0, KEY) == head_bytes(9, 0, "written at 4")
+    store.wrote(0, 1, 7)
+    assert store.persisted_offset(where) == 7
 
 
 def test_an_error_in_a_restore_ends_the_process(store: Store, failures: list[BaseException]) -> None:
@@ -105,7 +120,7 @@ def test_a_database_that_cannot_be_opened_is_begun_anew(
 
 def test_keys_are_told_in_order_without_the_store_s_own(store: Store) -> None:
     store.keep(0, {b"c/a": b"1", b"c/b": b"2", b"c/c": b"3", b"h/0": b"4"})
-    store.reached(0, 9)
+    store.wrote(0, 10, 9)
     assert store.stored(0, b"c/", 2) == [(b"c/a", b"1"), (b"c/b", b"2")]
     assert store.stored(0, b"c/b", 9) == [(b"c/c", b"3"), (b"h/0", b"4")]
 
