@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from cli.topics_acls import topics_acls
+from cli.topics_password import topics_password
 from runtime.kafka import admin
 from runtime.kafka.admin import Change, TopicSpec
 from runtime.settings import KafkaSettings, SettingsError, SettingsLoader, TopicsSettings
@@ -53,6 +54,7 @@ def topics() -> None:
 
 
 topics.add_command(topics_acls)
+topics.add_command(topics_password)
 
 
 @topics.command("apply")
