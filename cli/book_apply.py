@@ -15,7 +15,7 @@ from rate_book.form import load_book, shipped_books
 from rate_book.instants import format_from
 from rate_book.rerate import Rerate, rerates
 from rate_book.store import apply
-from runtime.postgres import connect, migrate
+from runtime.postgres import connect, migrate_if_ours
 from runtime.settings import Section, SettingsLoader
 
 
@@ -50,7 +50,7 @@ def apply_command(
     settings = SettingsLoader.of_process().section("book", BookSettings)
     content = load_book(paths or shipped_books())
     with connect(dsn(), application_name="ratestream-book-apply") as connection:
-        migrated = [] if dry_run else migrate(connection)
+        migrated = [] if dry_run else migrate_if_ours(connection)
         outcome = apply(
             connection,
             content,

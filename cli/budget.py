@@ -20,7 +20,7 @@ from rate_book.budgets.store import StoredBudgets, apply_budgets, budget_version
 from rate_book.errors import BookInvalidError, NoBookError
 from rate_book.store import check_newest, load_version
 from runtime.errors import UsageProblemError
-from runtime.postgres import Connection, connect, migrate
+from runtime.postgres import Connection, connect, migrate_if_ours
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, on one line.")
 
@@ -56,7 +56,7 @@ def apply_command(
         raise UsageProblemError("paths: name files or directories of budgets, or --example, one of the two")
     content = load_budgets_of(shipped_budgets() if example else paths)
     with connect(dsn(), application_name="ratestream-budget-apply") as connection:
-        migrated = [] if dry_run else migrate(connection)
+        migrated = [] if dry_run else migrate_if_ours(connection)
         newest = check_newest(connection)
         if newest is None:
             raise NoBookError("rate book: no version is stored; apply one with `ratestream book apply DIR`")

@@ -18,7 +18,7 @@ import psycopg
 from cli.stack.local import LocalStack
 from cli.stack.place import Place, PostgresPlace
 from tests.fix_rater import RaterProcess, wait_for
-from tests.runbooks import commands, filled
+from tests.runbooks import ROOT, commands, filled
 
 COMMAND_S = 180
 _SERVICE = re.compile(r"^(?:\(.*exec )?(ratestream run [^)]+)\)?$")
@@ -63,6 +63,11 @@ cards:
     "contracts.yaml": "contracts: [{contract: standard, currency: USD, price_cards: [list]}]",
     "assignments.yaml": "assignments: [{customer: '*', contract: standard}]",
 }
+BUDGET = """
+budgets:
+  - {budget: small, customers: ["*"], measure: price, currency: USD, window: lifetime, limit: 0.0225,
+     thresholds: [{at: 100%, action: hard, channels: [log]}]}
+"""
 BEGAN = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 """When every event happened, so that one that is published again is the same."""
 
@@ -106,6 +111,7 @@ class Operator:
         return {
             **os.environ,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), str(programs), os.environ["PATH"]]),
+            "PYTHONPATH": str(ROOT),  # this checkout, whichever is installed
             "RATESTREAM_PROJECT_DIR": str(self.directory),
             **self.environment,
             **(given or {}),

@@ -14,16 +14,11 @@ from schemas.codec import CODEC
 from schemas.partitioning import partition_of
 from tests.fix_rater import usage_event, wait_for, whole
 from tests.fix_stack import stack_of_its_own
-from tests.runbook_world import BOOK, SETTINGS, Operator, cloud_event
+from tests.runbook_world import BOOK, BUDGET, SETTINGS, Operator, cloud_event
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
 WHO: dict[str, Any] = {"AUTHOR": "ops", "REASON": "test"}
-BUDGET = """
-budgets:
-  - {budget: small, customers: ["*"], measure: price, currency: USD, window: lifetime, limit: 0.0225,
-     thresholds: [{at: 100%, action: hard, channels: [log]}]}
-"""
 NINE = "0.009000000000000000"
 PIPELINE = ("rater --slot 0", "ledger", "aggregator --slot 0", "totals", "guard")
 

@@ -14,7 +14,7 @@ from cli.stack.secure import Secrets
 from tests.fix_rater import wait_for
 from tests.fix_receiver import Receiver
 from tests.fix_stack import stack_of_its_own
-from tests.runbook_world import SETTINGS, Operator, cloud_event
+from tests.runbook_world import BUDGET, SETTINGS, Operator, cloud_event
 
 pytestmark = [pytest.mark.broker, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -57,6 +57,8 @@ def operator() -> Iterator[SecureOperator]:
         stack.up(secure=True)
         made.follow("security.md", "On a cluster of yours")
         made.shell("ratestream book apply books --author test", given=made.principal("operator"))
+        made.write("budgets.yaml", BUDGET)
+        made.shell("ratestream budget apply budgets.yaml --by test", given=made.principal("operator"))
         yield made
         made.kill()
 
