@@ -222,7 +222,8 @@ class Operator:
         with socket.create_server(("127.0.0.1", 0)) as free:
             address = f"127.0.0.1:{free.getsockname()[1]}"
         log_path = self.directory / f"{name}.log"
-        with log_path.open("ab") as log:
+        with log_path.open("ab" if name in self.addresses else "wb") as log:
+            self.addresses[name] = self.address = address
             process = subprocess.Popen(
                 words,
                 cwd=self.directory,
@@ -232,7 +233,6 @@ class Operator:
                 stderr=log,
             )
         self.running[name] = RaterProcess(process, log_path)
-        self.addresses[name] = self.address = address
         return self.running[name]
 
     def run(self, *services: str) -> None:

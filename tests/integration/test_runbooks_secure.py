@@ -65,6 +65,7 @@ def operator() -> Iterator[SecureOperator]:
 
 def test_the_local_stack_with_tls_as_its_page_says(operator: SecureOperator) -> None:
     operator.follow("local-stack.md", "With TLS and a login for each part")
+    operator.running["rater"].wait_owner()
     operator.stop()
 
 
