@@ -6,43 +6,17 @@ from dataclasses import asdict
 
 import click
 
+from cli.topic_specs import specs
 from cli.topics_acls import topics_acls
+from cli.topics_grow import grow
 from cli.topics_password import topics_password
 from runtime.kafka import admin
-from runtime.kafka.admin import Change, TopicSpec
-from runtime.settings import KafkaSettings, SettingsError, SettingsLoader, TopicsSettings
-from schemas.topics import TOPICS
+from runtime.kafka.admin import Change
+from runtime.settings import KafkaSettings, SettingsLoader, TopicsSettings
+
+__all__ = ["specs", "topics"]
 
 _REFUSED = 1
-
-
-def specs(kafka: KafkaSettings, shrunk: TopicsSettings) -> list[TopicSpec]:
-    """Return every declared topic as it should be on this cluster.
-
-    Raises:
-        SettingsError: a setting names a topic that is not declared, or gives a compacted topic a retention.
-    """
-    declared = {topic.name for topic in TOPICS}
-    for key, given in (("retention_s", shrunk.retention_s), ("segment_s", shrunk.segment_s)):
-        unknown = sorted(given.keys() - declared)
-        if unknown:
-            known = ", ".join(sorted(declared))
-            raise SettingsError(f"topics.{key} names {', '.join(unknown)}: declared are {known}")
-    try:
-        return [
-            TopicSpec(
-                topic.on(kafka.topic_prefix),
-                kafka.partitions,
-                kafka.replication_factor,
-                topic.config(
-                    retention_s=shrunk.retention_s.get(topic.name), segment_s=shrunk.segment_s.get(topic.name)
-                )
-                | {"min.insync.replicas": str(kafka.in_sync)},
-            )
-            for topic in TOPICS
-        ]
-    except ValueError as error:
-        raise SettingsError(f"topics: {error}") from error
 
 
 @click.group()
@@ -54,6 +28,7 @@ def topics() -> None:
 
 
 topics.add_command(topics_acls)
+topics.add_command(grow)
 topics.add_command(topics_password)
 
 

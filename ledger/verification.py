@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from ledger.adapters.again import compute_again
 from ledger.adapters.books import StoredBooks
 from ledger.adapters.find import Log, Range
-from ledger.adapters.ledger_cut import LedgerCut
+from ledger.adapters.ledger_cut import LedgerCut, negated
 from ledger.adapters.ledger_proof import LedgerProof
 from ledger.adapters.ledger_reader import reading
 from ledger.adapters.topics import Topics, decode_event
@@ -123,7 +124,8 @@ def _verify_topics(  # noqa: PLR0917  # where to read, what of, and what it adds
     progress: Progress | None,
 ) -> Report:
     """Every record of the topics."""
-    books = StoredBooks(settings.postgres.dsn.get_secret_value())
+    dsn = settings.postgres.dsn.get_secret_value()
+    books = StoredBooks(dsn)
     count, wait_s = logs.partitions(), settings.verify.open_transaction_wait_s
     totals, queries = Totals(), QueriesWithoutRoot()
     cut = _make_cut(logs, wanted, findings, wait_s)
@@ -133,6 +135,7 @@ def _verify_topics(  # noqa: PLR0917  # where to read, what of, and what it adds
         dimensions_of=dimension_values,
         decode_event=decode_event,
         partition_of=lambda customer: partition_of(customer.encode(), count),
+        earlier=(lambda _reversal: None) if ledger is None else partial(negated, dsn),
     )
     outputs = (topics.USAGE_RATED, topics.USAGE_REJECTED)
     bound = sum(cut.end[key] - cut.first[key] for key in cut.end if key[0] in outputs)

@@ -47,7 +47,7 @@ class KeyKind(Enum):
     CUSTOMER = "customer_id"
     CUSTOMER_IF_KNOWN = "customer_id if known"
     CUSTOMER_AND_SCOPE = "customer_id and scope"
-    TYPED = "typed: `c/` `p/` `r/` `u/` `h`"
+    TYPED = "typed: `c/` `p/` `r/` `u/` `h` `g`"
     TYPED_LIVE = "typed: `c/` `h/`"
     NONE = "none"
 
@@ -131,7 +131,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     _compacted(
         RATER_STATE,
         KeyKind.TYPED,
-        "CustomerState, PeriodState, RevisionState, RunState, PartitionHead",
+        "CustomerState, PeriodState, RevisionState, RunState, PartitionHead, GenerationEnd",
         "rater, same transaction",
     ),
     _compacted(USAGE_TOTALS, KeyKind.CUSTOMER, "RunningTotals", "aggregator"),

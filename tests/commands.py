@@ -11,7 +11,7 @@ from runtime.kafka.offsets import list_offsets
 from runtime.postgres import connect
 from schemas import topics
 from schemas.codec import CODEC
-from tests.fix_rater import PARTITIONS, Pipeline, wait_for
+from tests.fix_rater import Pipeline, wait_for
 from tests.pooled_book import POOLED_BOOK
 
 Held = tuple[bytes, Mapping[str, Any], int, int]
@@ -96,7 +96,8 @@ def send(pipeline: Pipeline, commands: Sequence[tuple[bytes, bytes]]) -> None:
 
 def corrections_pending(pipeline: Pipeline) -> int:
     pipeline.check_alive()
-    names = [(pipeline.prefix + topics.USAGE_CORRECTIONS, partition) for partition in range(PARTITIONS)]
+    partitions = range(pipeline.settings.partitions)
+    names = [(pipeline.prefix + topics.USAGE_CORRECTIONS, partition) for partition in partitions]
     ends = list_offsets(pipeline.settings.client_config(), names, "latest")
     heads = pipeline.heads()
     return sum(

@@ -18,7 +18,7 @@ from runtime.kafka.offsets import list_offsets
 from schemas import topics
 from schemas.codec import CODEC
 from schemas.partitioning import partition_of
-from tests.fix_rater import PARTITIONS, Pipeline, RaterProcess, wait_for
+from tests.fix_rater import Pipeline, RaterProcess, wait_for
 
 HOUR_US = 3_600_000_000
 NOON_US = 1_782_907_200_000_000  # 2026-07-01T12:00Z, a Wednesday
@@ -149,7 +149,7 @@ class AggregatorRun:
         return started
 
     def partition(self, customer_id: str) -> int:
-        return partition_of(customer_id.encode(), PARTITIONS)
+        return partition_of(customer_id.encode(), self.pipeline.settings.partitions)
 
     def emit(self, record: Mapping[str, Any], *, chunk_bytes: int = 1 << 19) -> None:
         """Publish a frame as a rater does."""
@@ -206,7 +206,8 @@ class AggregatorRun:
         """Until the group has committed everything that usage.deltas has, but for the last transactions'
         markers.
         """
-        names = [(self.pipeline.prefix + topics.USAGE_DELTAS, number) for number in range(PARTITIONS)]
+        count = self.pipeline.settings.partitions
+        names = [(self.pipeline.prefix + topics.USAGE_DELTAS, number) for number in range(count)]
 
         def applied() -> bool:
             self.check_alive()

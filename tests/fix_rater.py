@@ -198,7 +198,7 @@ class Pipeline:
             | {
                 "RATESTREAM_KAFKA__BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
                 "RATESTREAM_KAFKA__TOPIC_PREFIX": self.prefix,
-                "RATESTREAM_KAFKA__PARTITIONS": str(PARTITIONS),
+                "RATESTREAM_KAFKA__PARTITIONS": str(self.settings.partitions),
                 "RATESTREAM_KAFKA__REPLICATION_FACTOR": "1",
                 "RATESTREAM_POSTGRES__DSN": self.dsn,
                 "RATESTREAM_RATER__STATE_DIR": str(self.directory / "state"),
@@ -265,7 +265,7 @@ class Pipeline:
     def heads(self) -> dict[int, dict[str, Any]]:
         """The newest head of each partition."""
         topic = self.prefix + topics.RATER_STATE
-        wanted = [(topic, partition) for partition in range(PARTITIONS)]
+        wanted = [(topic, partition) for partition in range(self.settings.partitions)]
         config = self.settings.client_config()
         found = {}
         with PartitionReader(config) as reader:
@@ -280,7 +280,9 @@ class Pipeline:
 
     def pending(self) -> int:
         """Input records that no committed frame covers."""
-        names = [(self.prefix + topics.USAGE_EVENTS, partition) for partition in range(PARTITIONS)]
+        names = [
+            (self.prefix + topics.USAGE_EVENTS, partition) for partition in range(self.settings.partitions)
+        ]
         ends = list_offsets(self.settings.client_config(), names, "latest")
         heads = self.heads()
         return sum(
@@ -312,7 +314,8 @@ class Pipeline:
         def enough() -> bool:
             self.check_alive()
             heads = self.heads()
-            return len(heads) == PARTITIONS and min(head["frame_no"] for head in heads.values()) >= count
+            least = min((head["frame_no"] for head in heads.values()), default=0)
+            return len(heads) == self.settings.partitions and least >= count
 
         wait_for(enough, f"{count} frames in each partition", timeout_s)
 

@@ -21,12 +21,13 @@ from runtime.progress import LagUnknownError
 _LOG = logging.getLogger(__name__)
 
 _POSITIONS = "select kafka_partition, next_offset from ledger.positions where topic = %s"
-_REJECTED_ENDS = "select kafka_partition, max(kafka_offset) from ledger.rejected group by 1"
-_REJECTED = """
+_NEWEST = "generation = (select coalesce(max(generation), 0) from ledger.generations)"
+_REJECTED_ENDS = f"select kafka_partition, max(kafka_offset) from ledger.rejected where {_NEWEST} group by 1"  # noqa: S608 - a constant
+_REJECTED = f"""
 select r.kafka_partition, max(r.kafka_offset), count(*) from ledger.rejected r
 left join unnest(%s::int[], %s::bigint[]) as k(kafka_partition, kafka_offset) using (kafka_partition)
-where r.kafka_offset > coalesce(k.kafka_offset, -1) group by 1
-"""
+where r.kafka_offset > coalesce(k.kafka_offset, -1) and r.{_NEWEST} group by 1
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)

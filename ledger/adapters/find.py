@@ -116,6 +116,9 @@ class Log(Topics):
         if offset is None:
             note = "no frame names the event: it is older than what usage.deltas holds"
             return Came(record.partition, note=note)
+        if offset < 0:
+            note = "it came in the generation of topics before this one"
+            return Came(record.partition, frame_no=frame_no, note=note)
         if not events.first <= offset < events.end:
             note = "the record is gone: retention deleted it"
             return Came(record.partition, offset, frame_no, note=note)

@@ -9,7 +9,9 @@ from datetime import UTC, date, datetime
 from typing import Self
 
 from ledger.adapters.find import Log, Range
-from ledger.adapters.ledger_reader import LedgerReader
+from ledger.adapters.generations import generation_of
+from ledger.adapters.ledger_reader import LedgerReader, reading
+from ledger.adapters.ledger_rows import LedgerRows
 from ledger.core.against_ledger import (
     Behind,
     Held,
@@ -24,10 +26,13 @@ from ledger.core.against_ledger import (
     made_anew,
     positions_now,
 )
+from ledger.core.explain import REPLACEMENT
 from ledger.core.findings import Findings
-from ledger.core.model import RatedRecord
+from ledger.core.model import ORIGINAL, RatedRecord
 from runtime.kafka.offsets import Isolation
 from schemas import topics
+from schemas.codec import decode
+from schemas.errors import WireError
 
 NEWEST = 1_000  # offsets before each position whose records are laid beside the rows, one by one
 _COUNTED = 1_000  # offsets behind a position that are counted as records, markers left out
@@ -41,6 +46,7 @@ class LedgerCut:
         topics: usage.rated and usage.rejected as they are named on the broker.
         held: what the broker holds, by topic and partition.
         positions: how far the ledger is, in the same way.
+        generation: of the topics, as the rows name it.
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class LedgerCut:
         self.held = held
         self.topics = log.named(topics.USAGE_RATED), log.named(topics.USAGE_REJECTED)
         self.positions = positions_now(reader.positions(), held)
+        rejected_ids = {held[where].topic_id for where in held if where[0] == self.topics[1]}
+        self.generation = max((generation_of(reader.connection, it) for it in rejected_ids), default=0)
         self._since = since
         self._refused = frozenset(
             ((bad.topic, bad.partition), bad.offset)
@@ -112,7 +120,7 @@ class LedgerCut:
                 self._newest[where] = offsets
         first = {where: held.first for where, held in self.held.items()}
         newest = {where: self._newest_from(where) for where in self._newest}
-        self.stored = self.reader.stored(self.topics, first, newest, self._since)
+        self.stored = self.reader.stored(self.topics, first, newest, self._since, self.generation)
         _describe(self.summary, self.stored, self.topics[0], made_anew(self.stored, self.held))
 
     def _ends(self, where: Where) -> tuple[Behind, frozenset[int]]:
@@ -146,11 +154,30 @@ class LedgerCut:
         return self._since is None or day >= self._since
 
 
+def negated(dsn: str, reversal: RatedRecord) -> RatedRecord | None:
+    """What a reversal takes back, as its row has it now, which is as it always was; None where there is none.
+
+    The cut's snapshot is over by then: reading the topics takes too long to hold it.
+    """
+    event, revision = reversal.event, reversal.rating["revision"]
+    before = (revision - 1, ORIGINAL if revision <= 1 else REPLACEMENT)
+    leg = (event["customer_id"], event["source"], event["event_id"], *before)
+    with reading(dsn) as reader:
+        found = LedgerRows(reader.connection, 0).legs([leg]).get(leg)
+    if found is None:
+        return None
+    try:
+        record = decode("RatedUsage", found[1])
+    except WireError:
+        return None  # told where the row is proved
+    return RatedRecord(-1, None, found[1], False, record["event"], record["rating"])
+
+
 def _describe(summary: LedgerSummary, stored: Stored, rated: str, anew: Iterable[str]) -> None:
     summary.customers = len(stored.customers)
     summary.bad_records = len(stored.bad)
     for (topic, _), rows in stored.partition_rows.items():
-        if topic == rated:
+        if topic.startswith(rated):  # of another generation of topics too
             summary.rows += rows.rows
         else:
             summary.rejected += rows.rows

@@ -37,7 +37,7 @@ class LedgerProof:
         self, cut: LedgerCut, recompute: Recompute, findings: Findings, progress: Progress | None
     ) -> None:
         self._cut = cut
-        self._rows = LedgerRows(cut.reader.connection)
+        self._rows = LedgerRows(cut.reader.connection, cut.generation)
         self._recompute = recompute
         self._findings = findings
         self._progress = progress

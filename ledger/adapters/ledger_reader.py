@@ -28,20 +28,22 @@ _EXISTS = "select to_regclass('ledger.positions') is not null"
 _RECENT = "select (now() - interval '2 hours')::date"
 # One pass over the rows; a set is told by which of its columns is grouped.
 _ROWS = """
-select grouping(customer_id), grouping(kafka_partition), customer_id, kafka_partition, posted_day,
+select grouping(customer_id), grouping(kafka_partition), customer_id, kafka_partition, generation, posted_day,
     cost_currency, price_currency, count(*), min(customer_seq), max(customer_seq), max(kafka_offset),
     count(*) filter (where kafka_offset >= (%(held)s::bigint[])[kafka_partition + 1]),
     array_agg(kafka_offset) filter (where kafka_offset >= (%(newest)s::bigint[])[kafka_partition + 1]),
     sum(case leg when 'reversal' then -1 else 1 end), coalesce(sum(cost), 0), coalesce(sum(price), 0)
 from ledger.rated where %(since)s::date is null or posted_day >= %(since)s::date
-group by grouping sets ((customer_id), (kafka_partition), (posted_day, cost_currency, price_currency))
+group by grouping sets (
+    (customer_id), (generation, kafka_partition), (posted_day, cost_currency, price_currency)
+)
 """
 _REJECTED = """
-select kafka_partition, count(*), max(kafka_offset),
+select generation, kafka_partition, count(*), max(kafka_offset),
     count(*) filter (where kafka_offset >= (%(held)s::bigint[])[kafka_partition + 1]),
     array_agg(kafka_offset) filter (where kafka_offset >= (%(newest)s::bigint[])[kafka_partition + 1])
 from ledger.rejected where %(since)s::date is null or posted_day >= %(since)s::date
-group by kafka_partition
+group by generation, kafka_partition
 """
 _SUMS = """
 select date_trunc({unit}, posted_day)::date, cost_currency, price_currency, sum(s.events), sum(s.cost),
@@ -86,32 +88,38 @@ class LedgerReader:
         held: Mapping[Where, int],
         newest: Mapping[Where, int],
         since: date | None,
+        generation: int,
     ) -> Stored:
-        """Counts and sums.
+        """Counts and sums; rows of another generation of topics stand under names of their own.
 
         Args:
             topics: usage.rated and usage.rejected as they are named on the broker.
             held: the first offset of each partition that the broker holds.
             newest: the first offset of each partition whose rows are told one by one.
             since: only days from this one on.
+            generation: that of the topics.
         """
         rated, rejected = topics
+
+        def named(topic: str, of: object) -> str:
+            return topic if _int(of) == generation else f"{topic} of generation {of}"
+
         customers: dict[str, CustomerRows] = {}
         partitions: dict[Where, PartitionRows] = {}
         days: dict[DayKey, Sums] = {}
         for found in self.connection.execute(_ROWS, _bounds(rated, held, newest, since)):
-            by_customer, by_partition, customer_id, partition, *key = found[:7]
-            rows, first, last, offset, kept, offsets, events, cost, price = found[7:]
+            by_customer, by_partition, customer_id, partition, of, *key = found[:8]
+            rows, first, last, offset, kept, offsets, events, cost, price = found[8:]
             if by_customer == 0:
                 customers[str(customer_id)] = CustomerRows(_int(rows), _int(first), _int(last))
             elif by_partition == 0:
-                partitions[rated, _int(partition)] = _partition_rows(rows, kept, offset, offsets)
+                partitions[named(rated, of), _int(partition)] = _partition_rows(rows, kept, offset, offsets)
             else:
                 days[_day_key(key)] = _sums((events, cost, price))
-        for partition, rows, offset, kept, offsets in self.connection.execute(
+        for of, partition, rows, offset, kept, offsets in self.connection.execute(
             _REJECTED, _bounds(rejected, held, newest, since)
         ):
-            partitions[rejected, _int(partition)] = _partition_rows(rows, kept, offset, offsets)
+            partitions[named(rejected, of), _int(partition)] = _partition_rows(rows, kept, offset, offsets)
         rollups, grains = self._rollups(since)
         return Stored(
             since, self.positions(), self.bad(), self._customers(), customers, partitions, days, rollups,

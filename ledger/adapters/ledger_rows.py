@@ -23,7 +23,7 @@ _AS = {
 _COLUMNS = ", ".join(_AS.get(name, name) for name in RatedRow._fields)
 _POSTED_AT, _EVENT_TIME = RatedRow._fields.index("posted_at"), RatedRow._fields.index("event_time")
 
-_ALL = f"select {_COLUMNS} from ledger.rated order by customer_id, customer_seq"  # noqa: S608 - column names
+_ALL = f"select generation, {_COLUMNS} from ledger.rated order by customer_id, customer_seq"  # noqa: S608 - column names
 _BY_SEQUENCE = """
 select w.n, r.kafka_partition, r.kafka_offset, (extract(epoch from r.posted_at) * 1000)::bigint, r.record
 from unnest(%s::text[], %s::bigint[], %s::date[]) with ordinality as w (customer_id, seq, day, n)
@@ -39,7 +39,8 @@ _REJECTED = f"""
 select {", ".join(f"r.{name}" for name in RejectedRow._fields)}
 from unnest(%s::bigint[], %s::date[]) as w (kafka_offset, day)
 join ledger.rejected r
-    on r.kafka_partition = %s and r.kafka_offset = w.kafka_offset and r.posted_day = w.day
+    on r.generation = %s and r.kafka_partition = %s and r.kafka_offset = w.kafka_offset
+    and r.posted_day = w.day
 """  # noqa: S608 - column names
 _SUMS = """
 select bucket_us, posted_day, key, events, {}::text, cost::text, price::text
@@ -50,8 +51,9 @@ from ledger.{} where customer_id = %s
 class LedgerRows:
     """Reads single rows; the connection is in a snapshot."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, generation: int) -> None:
         self._connection = connection
+        self._generation = generation
 
     def all(self) -> Iterator[LedgerRow]:
         """Every row by customer and sequence, a few at a time."""
@@ -59,11 +61,11 @@ class LedgerRows:
             cursor.itersize = _AT_ONCE
             cursor.execute(_ALL.encode())
             for found in cursor:
-                values: list[Any] = list(found)
+                generation, *values = _any(found)
                 posted_us = values[_POSTED_AT]
                 values[_POSTED_AT] = instant_text(posted_us)
                 values[_EVENT_TIME] = instant_text(values[_EVENT_TIME])
-                yield LedgerRow(RatedRow(*values), posted_us // 1000)
+                yield LedgerRow(RatedRow(*values), posted_us // 1000, here=generation == self._generation)
 
     def by_sequence(self, wanted: Sequence[tuple[str, int, Any]]) -> dict[int, tuple[int, int, int, bytes]]:
         """Of rows by customer, sequence and posted day: partition, offset, append time in milliseconds, and
@@ -80,7 +82,7 @@ class LedgerRows:
     def rejected(self, partition: int, wanted: Sequence[tuple[int, Any]]) -> dict[int, RejectedRow]:
         """Rejected rows of a partition by offset and posted day; by their offset."""
         offsets, days = (list(column) for column in zip(*wanted, strict=True))
-        found = self._connection.execute(_REJECTED.encode(), (offsets, days, partition))
+        found = self._connection.execute(_REJECTED.encode(), (offsets, days, self._generation, partition))
         rows = [RejectedRow(*_any(row)) for row in found]
         return {row.kafka_offset: row for row in rows}
 

@@ -109,7 +109,7 @@ def check_sums(connection: Connection, findings: Findings, *, whole: bool) -> in
         for table, _ in _TABLES:
             statement = _limited(_NOBODYS, table=sql.Identifier(f"{table}_15m"))
             tell("ledger_rollup", f"ledger.{table}_15m", statement, _nobodys)
-    if not LedgerRows(connection).has("statements"):
+    if not LedgerRows(connection, 0).has("statements"):
         return 0
     tell("ledger_statement", "ledger.statements", _limited(_STATEMENTS), _statement)
     ((statements,),) = connection.execute("select count(*) from ledger.statements").fetchall()

@@ -19,6 +19,7 @@ from psycopg import sql
 from ledger.adapters import rollup_store
 from ledger.adapters.closed import closed_until
 from ledger.adapters.copying import copy_lines
+from ledger.adapters.generations import set_generation
 from ledger.core.batch import BadRecord, Batch, Where
 from ledger.core.contiguous import Progress, repeated
 from ledger.core.rollups import DimensionsOf, Rollups
@@ -287,6 +288,12 @@ class Store:
                 raise NotMigratedError(
                     f"ledger.role = {self._role!r}: {error.diag.message_primary}"
                 ) from error
+        try:
+            set_generation(connection, self._topic_ids[self._rejected_topic])
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 

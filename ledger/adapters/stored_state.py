@@ -58,6 +58,8 @@ class _Found:
             run_name = run["customer_id"], run["run_id"], run["pool"], run["start_us"]
             self._check(key, run_key(run_name), "run", run_name)
             self.runs[run_name] = run
+        elif key == b"g":
+            decode("GenerationEnd", value)
         else:
             self.broken.append(f"key {key!r} is of no known kind")
 

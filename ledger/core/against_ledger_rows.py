@@ -29,10 +29,13 @@ Found = tuple[int, int, int, int]
 
 
 class LedgerRow(NamedTuple):
-    """A row as the table holds it, amounts as plain decimals; `append_ms` is its posted_at."""
+    """A row as the table holds it, amounts as plain decimals; `append_ms` is its posted_at, `here` whether it
+    came in this generation of topics.
+    """
 
     row: RatedRow
     append_ms: int
+    here: bool = True
 
 
 class Closing(NamedTuple):
@@ -88,14 +91,16 @@ class RowProof:
             self._rollups = Rollups(self.tools.dimensions_of)
         self._follow_sequence(row)
         self.proved += 1
-        if self.tools.held(row.kafka_partition, row.kafka_offset) is False:
+        held = self.tools.held(row.kafka_partition, row.kafka_offset) if stored.here else None
+        if held is False:
             self._add("ledger_extra", row, "record", "a row", f"no record at offset {row.kafka_offset}")
         record = self.tools.decode(row.record)
         if record is None:
             self._add("ledger_row", row, "record", f"{len(row.record)} bytes", "a RatedUsage")
             return
         self._check_columns(stored, record)
-        self._check_amounts(row, record)
+        if row.leg != ORIGINAL or held is None:
+            self._check_amounts(row, record)
         if row.leg != ORIGINAL:
             self._corrections.append((row, record))
             if len(self._corrections) >= _CORRECTIONS:
@@ -131,8 +136,6 @@ class RowProof:
     def _check_amounts(self, row: RatedRow, record: Mapping[str, Any]) -> None:
         """What the broker holds is computed again from there; what it has no more, here; replacements too."""
         if row.leg == REVERSAL:
-            return
-        if row.leg == ORIGINAL and self.tools.held(row.kafka_partition, row.kafka_offset) is not None:
             return
         rated = RatedRecord(row.kafka_offset, None, row.record, False, record["event"], record["rating"])
         check_amounts([rated], self.tools.recompute, Reporter(self.findings, row.kafka_partition))

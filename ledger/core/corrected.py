@@ -40,6 +40,10 @@ class Targets:
         self._from_start = from_start
         self._current: dict[bytes, RatedRecord] = {}
 
+    def carried(self) -> None:
+        """Events were rated in the generation of topics before, whose records are not in this usage.rated."""
+        self._from_start = False
+
     def follow(self, rated: Sequence[RatedRecord]) -> dict[int, Reversed]:
         """A frame's records, in order: what each reversal of them negates, by the reversal's offset."""
         found: dict[int, Reversed] = {}

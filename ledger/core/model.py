@@ -59,7 +59,7 @@ class InputRecord:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a frame holds of one rated event."""
+    """What a frame holds of one rated event; `offset` is -1 where another generation of topics has it."""
 
     content: bytes
     offset: int
@@ -89,11 +89,21 @@ def unpack(packed: bytes) -> list[tuple[bytes, Entry]]:
             packed[at : at + ID_BYTES],
             Entry(
                 packed[at + ID_BYTES : at + content_end],
-                int.from_bytes(packed[at + content_end : at + ENTRY_BYTES], "big"),
+                int.from_bytes(packed[at + content_end : at + ENTRY_BYTES], "big", signed=True),
             ),
         )
         for at in range(0, len(packed), ENTRY_BYTES)
     ]
+
+
+def is_carried(frame: Mapping[str, Any]) -> bool:
+    """Whether the frame holds what was rated in the generation of topics before: it took no input and gave no
+    sequence, and still has ids or customers.
+    """
+    ranges = (frame["events"], frame["corrections"])
+    taken = any(one["from_offset"] != one["to_offset"] for one in ranges)
+    given = any(delta["last_seq"] >= delta["first_seq"] or delta["rows"] for delta in frame["customers"])
+    return not taken and not given and bool(frame["digests"] or frame["customers"])
 
 
 def frame_where(frame: Mapping[str, Any]) -> str:

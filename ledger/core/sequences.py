@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.core.findings import Reporter
-from ledger.core.model import ORIGINAL, Entry, RatedRecord, frame_where, identity_digest
+from ledger.core.model import ORIGINAL, Entry, RatedRecord, frame_where, identity_digest, is_carried
 from ledger.core.streams import Place
 
 
@@ -36,7 +36,8 @@ class Sequences:
             before = self.spans.get(customer)
             begins = 1 if self._from_start else first
             expected = before.last_seq + 1 if before is not None else begins
-            if first != expected or last < first:
+            at_rest = before is None and last == first - 1 and is_carried(frame)
+            if not at_rest and (first != expected or last < first):
                 self._report(
                     "sequence_gap",
                     frame_where(frame),

@@ -20,9 +20,9 @@ from ledger.core.amounts import (
 )
 from ledger.core.corrected import REPLACEMENT, REVERSAL, Revisions, Targets
 from ledger.core.findings import Findings, Reporter
-from ledger.core.frames import FrameChain
+from ledger.core.frames import INPUTS, FrameChain
 from ledger.core.identities import DecodeEvent, Identities, check_rejected
-from ledger.core.model import InputRecord, RatedRecord, RejectedRecord, frame_where
+from ledger.core.model import InputRecord, RatedRecord, RejectedRecord, frame_where, is_carried
 from ledger.core.pools import PoolChains
 from ledger.core.queries import OpenQueries, QueriesWithoutRoot
 from ledger.core.recomputed import Recomputed
@@ -63,6 +63,8 @@ class Tools:
     dimensions_of: DimensionsOf
     decode_event: DecodeEvent
     partition_of: Callable[[str], int]
+    earlier: Callable[[RatedRecord], RatedRecord | None] = lambda _reversal: None
+    """What a reversal negates, where the topic has it no more, or never had: as the ledger keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,9 @@ class PartitionVerifier:
             identities = Identities(report, self._tools.decode_event, logs.inputs.at, known_from=known_from)
             self._identities = identities
         entries = identities.take(frame)
+        if is_carried(frame):
+            self._carried(frame)
+            return 0
         if frame["frame_no"] < logs.start.frame_no:
             self._skip(frame)
             return 0
@@ -196,9 +201,10 @@ class PartitionVerifier:
             negates = reversed_.get(record.offset)
             if negates is None:
                 return self._tools.recompute(record)
-            if negates.target is None:
+            target = negates.target or self._tools.earlier(record)
+            if target is None:
                 raise NotRecomputable("the record that it negates is not there to compare it with")
-            return self._tools.reverse(record, negates.target, frame["book_version"], negates.settles)
+            return self._tools.reverse(record, target, frame["book_version"], negates.settles)
 
         return check_amounts(rated, recompute, self._report)
 
@@ -211,6 +217,19 @@ class PartitionVerifier:
                 self._report(
                     "misrouted", frame_where(frame), f"customer {customer!r} is of partition {belongs}"
                 )
+
+    def _carried(self, frame: Frame) -> None:
+        """What the generation of topics before knew: where customers stand, nothing that was rated here."""
+        self._check_routes(frame)
+        if any(frame[name]["from_offset"] for name in INPUTS):
+            self._report(
+                "carried",
+                frame_where(frame),
+                "it is told from another generation, behind records of this one",
+            )
+        self._targets.carried()
+        self._pools.close(frame, whole=False)
+        self._revisions.follow(frame, None)
 
     def _skip(self, frame: Frame) -> None:
         """A frame of which records are gone: the next ones are told from it, it is not verified."""

@@ -26,6 +26,7 @@ PERIOD_PREFIX = b"p/"
 REVISION_PREFIX = b"r/"
 RUN_PREFIX = b"u/"
 HEAD_KEY = b"h"
+END_KEY = b"g"
 
 
 class CoverageError(Exception):
@@ -101,7 +102,7 @@ def _follow(  # noqa: PLR0917 - as restore
     )
     head = named or store.meta.head
     start = max(store.meta.deltas_next, bounds.deltas_from)
-    for record, frame in _frames(reader.read(topics.deltas, partition, start, bounds.deltas_to)):
+    for record, frame in whole_frames(reader.read(topics.deltas, partition, start, bounds.deltas_to)):
         _apply_frame(store, record, frame)
         between_frames()
     reached = store.meta.head
@@ -118,7 +119,7 @@ def _follow(  # noqa: PLR0917 - as restore
 
 
 @dataclass(slots=True)
-class _Records:
+class StateRecords:
     """Records of rater.state, collected until they are written."""
 
     customers: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -130,6 +131,11 @@ class _Records:
         return len(self.customers) + len(self.periods) + len(self.revisions) + len(self.runs)
 
     def take(self, key: bytes, value: bytes | None, day: int) -> None:
+        """A record that is no head.
+
+        Raises:
+            FrameError: it is not what this version writes, or the generation has ended.
+        """
         if key.startswith(CUSTOMER_PREFIX):
             state = CODEC.decode("CustomerState", value)
             self.customers[state["customer_id"]] = state["last_seq"], day
@@ -146,6 +152,12 @@ class _Records:
             self.revisions[digest] = RevisionRecord(revision, state["frame_no"])
         elif key.startswith(RUN_PREFIX):
             self._take_run(key, value)
+        elif key == END_KEY:
+            end = CODEC.decode("GenerationEnd", value)
+            raise FrameError(
+                f"rater.state: these topics were grown to {end['partitions']} partitions: set "
+                f"kafka.topic_prefix = {end['topic_prefix']!r} and kafka.partitions = {end['partitions']}"
+            )
         else:
             raise FrameError(
                 f"rater.state: key {key!r} is not one that this version writes: a newer rater has run"
@@ -167,21 +179,21 @@ class _Records:
 def _read_state(store: StateStore, records: Iterator[Record], topics: LogTopics) -> Head | None:
     """Apply customers', periods' and corrections' records; return the newest head, if there is one."""
     head = None
-    collected = _Records()
+    collected = StateRecords()
     for record in records:
         key = record.key or b""
         if key == HEAD_KEY:
-            head = _head(CODEC.decode("PartitionHead", record.value), topics)
+            head = head_of(CODEC.decode("PartitionHead", record.value), topics)
         else:
             collected.take(key, record.value, record.timestamp_us // _DAY_US)
         if len(collected) >= _RECORDS_A_WRITE:
             _apply_records(store, collected)
-            collected = _Records()
+            collected = StateRecords()
     _apply_records(store, collected)
     return head
 
 
-def _apply_records(store: StateStore, records: _Records) -> None:
+def _apply_records(store: StateStore, records: StateRecords) -> None:
     store.apply_records(records.customers, records.periods, records.revisions, records.runs)
 
 
@@ -190,7 +202,12 @@ def _check_key(key: bytes, expected: bytes, named: tuple[object, ...]) -> None:
         raise FrameError(f"rater.state: key {key!r} holds the state of {named}")
 
 
-def _head(record: Mapping[str, Any], topics: LogTopics) -> Head:
+def head_of(record: Mapping[str, Any], topics: LogTopics) -> Head:
+    """A PartitionHead of these topics.
+
+    Raises:
+        FrameError: it is of topics that were deleted since.
+    """
     for name, now in (
         ("events_topic_id", topics.events_id),
         ("corrections_topic_id", topics.corrections_id),
@@ -210,7 +227,7 @@ def _head(record: Mapping[str, Any], topics: LogTopics) -> Head:
     )
 
 
-def _frames(records: Iterator[Record]) -> Iterator[tuple[Record, Mapping[str, Any]]]:
+def whole_frames(records: Iterator[Record]) -> Iterator[tuple[Record, Mapping[str, Any]]]:
     """Whole frames, each with the record of its last part."""
     assembler = Assembler()
     for record in records:

@@ -5,11 +5,11 @@ by partition, so another count means a new generation of topics, never a change 
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -153,6 +153,43 @@ def delete(admin: AdminClient, names: Iterable[str]) -> None:
     if topics:
         for future in admin.delete_topics(topics, operation_timeout=REQUEST_S).values():
             future.result()
+
+
+def set_config(admin: AdminClient, names: Sequence[str], config: Mapping[str, str]) -> None:
+    """Change settings of topics, and return when the broker tells them.
+
+    Raises:
+        InfrastructureError: the broker refuses or does not answer.
+    """
+    try:
+        _alter(
+            admin,
+            [Change(name, "alter", key, None, value) for name in names for key, value in config.items()],
+        )
+        end = time.monotonic() + VISIBLE_S
+        while any(config.items() - found.items() for found in _configs(admin, names).values()):
+            if time.monotonic() > end:
+                raise InfrastructureError(f"accepted, but not in force: {dict(config)} of {', '.join(names)}")
+            time.sleep(POLL_S)
+    except KafkaException as error:
+        raise InfrastructureError(f"Kafka refused a change of topics: {error.args[0].str()}") from error
+
+
+def members(admin: AdminClient, groups: Sequence[str]) -> dict[str, int]:
+    """How many members each consumer group has; one that nobody ever joined has none.
+
+    Raises:
+        InfrastructureError: the broker does not answer.
+    """
+    found = {}
+    for group, future in admin.describe_consumer_groups(list(groups), request_timeout=REQUEST_S).items():
+        try:
+            found[group] = len(future.result(REQUEST_S).members)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise InfrastructureError(f"group {group}: {error.args[0].str()}") from error
+            found[group] = 0
+    return found
 
 
 def _refused(spec: TopicSpec, key: str, has: str, wants: int) -> Change:

@@ -28,6 +28,7 @@ DIGESTS = {
     "CustomerState": "eda0580a3b00e71545633c1c635589daaf39e08ff10be3f97349ae7dacb0e460",
     "DeltaFrame": "8a37bf02872cbfdb9f0ea331d7bbc2077a967c9993f9ff08cc4ea085592ddeff",
     "FramePart": "abbe8ea9bb30fcfbfac6fdf62fa4a683c1ea0fca6a0bf0092177b7a168ce35ee",
+    "GenerationEnd": "0a95d55c0f48caba98c2119b5352e4ddf5833b1e6344b005cc4d56b810eeb7d6",
     "LiveCustomer": "c828cfafafdb23dc92a6fb7c0fc1a2ec9979801c7d21958fd64914a9da48376e",
     "LivePartition": "fd82626ed3d3fdc8bbb7167449bc607811806a8f17539483281534bbbcee42ad",
     "PartitionHead": "03331a16bc564121afe2f5e28fa117e9e07afbe89d47cec94194fab9b4b70864",

@@ -41,6 +41,7 @@ _LEDGER = (
     | {
         "ledger.customers",
         "ledger.detached",
+        "ledger.generations",
         "ledger.periods",
         "ledger.positions",
         "ledger.queries",
@@ -53,7 +54,7 @@ TABLES: Mapping[str, Rights] = {
     "rater": {"select": _BOOK},
     "ledger": {
         "select": _LEDGER | _BOOK | {"ledger.rollup_months", "ledger.rollup_meters_months"},
-        "insert": _LEDGER - {"ledger.detached"},
+        "insert": _LEDGER - {"ledger.detached", "ledger.generations"},
         "update": _SUMS
         | {
             "ledger.customers",

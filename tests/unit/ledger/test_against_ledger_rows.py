@@ -58,7 +58,7 @@ class World:
         return 1_795_392_000_000 + (item.row.posted_day - date(2026, 11, 23)).days * 86_400_000
 
     def spoil(self, index: int, **columns: Any) -> "World":
-        row, append_ms = self.rows[index]
+        row, append_ms, _ = self.rows[index]
         self.rows[index] = LedgerRow(row._replace(**columns), append_ms)
         return self
 
@@ -75,7 +75,7 @@ class World:
     def legs(self, wanted: Sequence[Leg]) -> dict[Leg, tuple[int, bytes]]:
         rows = {
             (row.customer_id, row.source, row.event_id, row.revision, row.leg): (row.customer_seq, row.record)
-            for row, _ in self.rows
+            for row, *_ in self.rows
         }
         return {leg: rows[leg] for leg in wanted if leg in rows}
 

@@ -24,6 +24,7 @@ MODULES = {
     "CustomerState": "customer_state",
     "PeriodState": "period_state",
     "PartitionHead": "partition_head",
+    "GenerationEnd": "generation_end",
     "RevisionState": "revision_state",
     "RunState": "run_state",
     "TotalsEntry": "totals_entry",

@@ -244,6 +244,7 @@ RECORDS: dict[str, dict[str, Any]] = {
         "corrections_topic_id": "b",
         "deltas_topic_id": "c",
     },
+    "GenerationEnd": {"topic_prefix": "g2.", "partitions": 6, "deltas_topic_id": "d"},
     "TotalsEntry": ENTRY,
     "RunningTotals": {
         "customer_id": "amber-bank",
