@@ -44,8 +44,8 @@ $(STAMP): requirements/dev.txt pyproject.toml producers/client/pyproject.toml
 demo: setup ## run the main job on the local stack and prove the result
 	$(BIN)/ratestream demo
 
-test: lint types imports ## lint, types, import rules and all tests but the slow ones, in lanes
-	$(BIN)/python -m tests
+test: lint types imports ## lint, types, import rules and all tests but the slow ones, in lanes; then one seed of prove
+	$(BIN)/python -m tests --prove
 
 test-fault: setup ## the whole fault matrix: kills, pauses and aborts real processes
 	$(BIN)/python -m pytest tests/fault
