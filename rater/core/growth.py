@@ -27,6 +27,8 @@ CUSTOMERS_A_FRAME = 2_000
 class OwnerlessError(Exception):
     """Events are known of which usage.rated does not tell the customer: their partition cannot be told."""
 
+    exit_code = 1  # of the command: see runtime.errors
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

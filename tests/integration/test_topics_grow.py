@@ -296,6 +296,9 @@ def test_a_grown_generation_goes_on_as_if_nothing_had_happened(
     assert len(new.rated()) == 8 + len(LISTED) + 1
     verified(new)
     verified(old)
+    again = generations.grow(2 * partitions, by=new)
+    assert again.returncode == FINDINGS, again
+    assert "they were rated in a generation before this one" in again.stderr
 
 
 def verified(pipeline: Pipeline) -> None:

@@ -9,7 +9,9 @@ import pytest
 from rater.adapters.log_reader import CoverageError, check_coverage, restore
 from rater.adapters.state import StateStore
 from rater.core.frames import FrameEffects, FrameError, effects_of_result
-from rater.core.work import Head
+from rater.core.growth import Entry, Repartition, Standing
+from rater.core.identity import Known
+from rater.core.work import BatchResult, Head
 from schemas.codec import CODEC
 from tests.unit.rater.fake_log import CACHE, LOG, TOPICS, FakeLog
 from tests.unit.rater.fakes import DAY_US, NOW_US, WINDOWS, RamMemory, event, record, run
@@ -245,3 +247,30 @@ def test_the_day_of_a_customer_s_record_is_its_own(log: FakeLog, store: StateSto
     log.follow(store)
     days = [it.recorded_day for it in store.customers(["customer-0", "customer-1"]).values()]
     assert days == [NOW_US // DAY_US - 1, NOW_US // DAY_US]
+
+
+def test_a_generation_that_has_ended_is_not_gone_on_with(log: FakeLog, store: StateStore) -> None:
+    log.batches(2)
+    end = {"topic_prefix": "g2.", "partitions": 6, "deltas_topic_id": "other"}
+    log.put("state", b"g", CODEC.encode("GenerationEnd", end), NOW_US)
+    with pytest.raises(FrameError, match=r"grown to 6 partitions: set kafka.topic_prefix = 'g2.' and"):
+        log.follow(store)
+
+
+def test_what_another_generation_knew_is_known_here(log: FakeLog, store: StateStore) -> None:
+    """Its frames are restored as any: the id, of which no record is here, and where the customer goes on."""
+    frames: list[BatchResult] = []
+    growing = Repartition(1, lambda _key: 0, Head(highest_append_us=NOW_US, book_version=1), frames.append)
+    standing = Standing()
+    standing.tell_sequence("customer-0", 7)
+    growing.entry("customer-0", Entry(0, b"d" * 16, b"c" * 8))
+    for customer, delta in standing.customers():
+        growing.customer(customer, delta)
+    (head,) = growing.finish()
+    for frame in frames:
+        log.commit(frame)
+    assert log.follow(store) == head == Head(1, 0, 0, NOW_US, 1)
+    assert store.known([b"d" * 16], [0]) == {b"d" * 16: Known(b"c" * 8, -1)}
+    assert store.last_sequences(["customer-0"]) == {"customer-0": 7}
+    assert store.customers(["customer-0"])["customer-0"].recorded
+    check_coverage(store, head, NOW_US + 1, WINDOWS.coverage_us)
