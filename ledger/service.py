@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from ledger.adapters.beginning import Broker, TopicChangedError
 from ledger.adapters.days import detach_before
 from ledger.adapters.intake import batch_of
+from ledger.adapters.plain_rows import PlainRows
 from ledger.adapters.store import Counts, Outcome, Store
 from ledger.core.batch import Batch, Where
 from ledger.verification import Depth, explain, simulate, verify
@@ -118,6 +119,7 @@ class Ledger:
         self._metrics.begin("ratestream_ledger_rows_total", "table", ("rated", "rejected", "bad"))
         self._positions: dict[Where, int] = {}  # behind the batch under way, if there is one
         self._written: dict[Where, int] = {}  # behind what is written
+        self._plain = PlainRows()
         self._opened = False
         self._writer = ThreadPoolExecutor(1, "writer")
         self._under_way: tuple[Batch, Future[tuple[Outcome, Counts]]] | None = None
@@ -149,7 +151,7 @@ class Ledger:
             self._opened = False
             self._group.seek(self._positions)
             messages = []
-        batch = batch_of(messages, self._positions, self._topics[0])
+        batch = batch_of(messages, self._positions, self._topics[0], self._plain)
         begun = bool(batch.before) and self._finish()
         if begun:
             self._positions |= batch.after

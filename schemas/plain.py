@@ -17,10 +17,9 @@ from schemas.codec import CODEC, HEADER_BYTES
 _Ints = NDArray[np.int64]
 _Flags = NDArray[np.bool_]
 
-_ENTRIES_MAX: Final = 16  # of one map or array; an event with more is not plain
-_PAD: Final = bytes(
-    (40 + 7 * _ENTRIES_MAX) * 65
-)  # as far as all steps together can move beyond the last event
+ENTRIES_MAX: Final = 16  # of one map or array; an event with more is not plain
+STRING_BYTES_MAX: Final = 65  # with its length and its branch
+_PAD: Final = bytes((40 + 7 * ENTRIES_MAX) * STRING_BYTES_MAX)
 _TIME_BYTES: Final = 8  # any instant from 1988 to 2533
 _TIME_FORM: Final = np.uint64(0x00808080_80808080)
 _TIME_BITS: Final = np.uint64(0x80808080_80808080)
@@ -76,23 +75,122 @@ def plain_events(values: Sequence[bytes | None], reading: Reading) -> list[Plain
     taken = [i for i, value in enumerate(values) if value is not None and value[:HEADER_BYTES] == header]
     found: list[PlainEvent | None] = [None] * len(values)
     if taken:
-        read = _Walk([values[i] or b"" for i in taken]).read(reading)
+        read = _EventWalk([values[i] or b"" for i in taken]).read(reading)
         for index, event in zip(taken, read, strict=True):
             found[index] = event
     return found
 
 
-class _Walk:
-    """Where each event stands; `good` as long as it is plain."""
+class Walk:
+    """Where each record stands; `good` as long as it is plain."""
 
-    def __init__(self, values: Sequence[bytes]) -> None:
-        self._bytes = b"".join((*values, _PAD))
+    def __init__(self, values: Sequence[bytes], pad: bytes = _PAD) -> None:
+        """`pad`: as far as all steps together can move beyond the last record."""
+        self._bytes = b"".join((*values, pad))
         self._buffer = np.frombuffer(self._bytes, np.uint8)
         lengths = np.fromiter(map(len, values), np.int64, len(values))
+        self._last = len(self._bytes) - len(pad)
         self._end = np.cumsum(lengths)
         self._at = self._end - lengths + HEADER_BYTES
         self._good = np.ones(len(values), np.bool_)
         self._strange: NDArray[np.uint16] | None = None
+
+    # --- steps: each moves all events by one field or more ---
+
+    def _strings(self, count: int) -> None:
+        for _ in range(count):
+            self._move(_STRING[self._buffer[self._at]])
+
+    def _optionals(self, count: int) -> None:
+        for _ in range(count):
+            at = self._at
+            self._move(_OPTIONAL[self._buffer[at] * np.int64(256) + self._buffer[at + 1]])
+
+    def _move(self, steps: _Ints) -> None:
+        self._good &= steps != 0
+        self._at = self._at + steps
+
+    def _varying(self) -> None:
+        """An optional string that has no part in the shape: no memo knows whether it is text."""
+        at = self._at
+        self._optionals(1)
+        self._clean(at, 2)
+
+    def _clean(self, start: _Ints, skipped: int, left: int = 0) -> None:
+        """What began there, but for so many bytes, holds neither NUL nor anything beyond ASCII."""
+        if self._strange is None:
+            # Counted up to each byte: 0 wraps to 255.
+            strange = (self._buffer - np.uint8(1)) > np.uint8(126)
+            # Modulo 65,536: no span is nearly as long.
+            self._strange = np.zeros(self._buffer.size + 1, np.uint16)
+            np.cumsum(strange, dtype=np.uint16, out=self._strange[1:])
+        end = self._at - left
+        self._good &= self._strange[end] == self._strange[np.minimum(start + skipped, end)]
+
+    def _small(self, count: int) -> None:
+        """Enums: one byte each."""
+        for _ in range(count):
+            self._good &= self._buffer[self._at] < 128
+            self._at = self._at + 1
+
+    def _null(self) -> None:
+        self._good &= self._buffer[self._at] == 0
+        self._at = self._at + 1
+
+    def _times(self) -> _Ints:
+        """An instant of each."""
+        digits = self._buffer[self._at[:, None] + np.arange(_TIME_BYTES)]
+        self._good &= (digits.view("<u8").ravel() & _TIME_BITS) == _TIME_FORM
+        raw = (digits & np.uint8(0x7F)).astype(np.int64) @ _TIME_WEIGHTS
+        self._at = self._at + _TIME_BYTES
+        told: _Ints = (raw >> 1) ^ -(raw & 1)
+        return told
+
+    def _attempt(self) -> None:
+        """None, or 1 to 63."""
+        first, number = self._buffer[self._at], self._buffer[self._at + 1]
+        some = (first == 2) & (number & 0x81 == 0) & (number > 0)
+        self._good &= (first == 0) | some
+        self._at = self._at + 1 + some
+
+    def _count(self) -> _Ints:
+        """How many entries a map or array has, in one block."""
+        count = self._buffer[self._at]
+        self._good &= (count & 0x81 == 0) & (count <= 2 * ENTRIES_MAX)
+        self._at = self._at + 1
+        counts: _Ints = np.where(self._good, count >> 1, 0).astype(np.int64)
+        return counts
+
+    def _entries(self, strings: int) -> None:
+        """A map of strings, or an array of them."""
+        counts = self._count()
+        if counts.any():
+            for number in range(int(counts.max())):
+                having = counts > number
+                for _ in range(strings):
+                    self._at = self._at + self._steps_of(having)
+            self._ended(counts)
+
+    def _steps_of(self, having: _Flags) -> _Ints:
+        """The steps of a string that some have."""
+        steps = _STRING[self._buffer[self._at]]
+        self._good &= (steps != 0) | ~having
+        moved: _Ints = steps * having
+        return moved
+
+    def _ended(self, counts: _Ints) -> None:
+        some = counts > 0
+        self._good &= (self._buffer[self._at] == 0) | ~some
+        self._at = self._at + some
+
+    # --- slices ---
+
+    def _cut(self, start: _Ints, end: _Ints) -> list[bytes]:
+        return list(map(self._bytes.__getitem__, map(slice, start.tolist(), end.tolist())))
+
+
+class _EventWalk(Walk):
+    """A usage event, from its first field to its last."""
 
     def read(self, reading: Reading) -> list[PlainEvent | None]:
         who = self._at
@@ -103,7 +201,7 @@ class _Walk:
         self._strings(1)
         self._clean(event_id, 1)
         self._good &= self._at - event_id > 1
-        time_us = self._time()
+        time_us: list[int] = self._times().tolist()
         query = self._at
         for _ in ("query_id", "parent_event_id"):
             self._varying()
@@ -154,93 +252,6 @@ class _Walk:
         )
         return [event if good else None for event, good in zip(events, self._good.tolist(), strict=True)]
 
-    # --- steps: each moves all events by one field or more ---
-
-    def _strings(self, count: int) -> None:
-        for _ in range(count):
-            self._move(_STRING[self._buffer[self._at]])
-
-    def _optionals(self, count: int) -> None:
-        for _ in range(count):
-            at = self._at
-            self._move(_OPTIONAL[self._buffer[at] * np.int64(256) + self._buffer[at + 1]])
-
-    def _move(self, steps: _Ints) -> None:
-        self._good &= steps != 0
-        self._at = self._at + steps
-
-    def _varying(self) -> None:
-        """An optional string that has no part in the shape: no memo knows whether it is text."""
-        at = self._at
-        self._optionals(1)
-        self._clean(at, 2)
-
-    def _clean(self, start: _Ints, skipped: int, left: int = 0) -> None:
-        """What began there, but for so many bytes, holds neither NUL nor anything beyond ASCII."""
-        if self._strange is None:
-            # Counted up to each byte: 0 wraps to 255.
-            strange = (self._buffer - np.uint8(1)) > np.uint8(126)
-            # Modulo 65,536: no span is nearly as long.
-            self._strange = np.zeros(self._buffer.size + 1, np.uint16)
-            np.cumsum(strange, dtype=np.uint16, out=self._strange[1:])
-        end = self._at - left
-        self._good &= self._strange[end] == self._strange[np.minimum(start + skipped, end)]
-
-    def _small(self, count: int) -> None:
-        """Enums: one byte each."""
-        for _ in range(count):
-            self._good &= self._buffer[self._at] < 128
-            self._at = self._at + 1
-
-    def _null(self) -> None:
-        self._good &= self._buffer[self._at] == 0
-        self._at = self._at + 1
-
-    def _time(self) -> list[int]:
-        digits = self._buffer[self._at[:, None] + np.arange(_TIME_BYTES)]
-        self._good &= (digits.view("<u8").ravel() & _TIME_BITS) == _TIME_FORM
-        raw = (digits & np.uint8(0x7F)).astype(np.int64) @ _TIME_WEIGHTS
-        self._at = self._at + _TIME_BYTES
-        told: list[int] = ((raw >> 1) ^ -(raw & 1)).tolist()
-        return told
-
-    def _attempt(self) -> None:
-        """None, or 1 to 63."""
-        first, number = self._buffer[self._at], self._buffer[self._at + 1]
-        some = (first == 2) & (number & 0x81 == 0) & (number > 0)
-        self._good &= (first == 0) | some
-        self._at = self._at + 1 + some
-
-    def _count(self) -> _Ints:
-        """How many entries a map or array has, in one block."""
-        count = self._buffer[self._at]
-        self._good &= (count & 0x81 == 0) & (count <= 2 * _ENTRIES_MAX)
-        self._at = self._at + 1
-        counts: _Ints = np.where(self._good, count >> 1, 0).astype(np.int64)
-        return counts
-
-    def _entries(self, strings: int) -> None:
-        """A map of strings, or an array of them."""
-        counts = self._count()
-        if counts.any():
-            for number in range(int(counts.max())):
-                having = counts > number
-                for _ in range(strings):
-                    self._at = self._at + self._steps_of(having)
-            self._ended(counts)
-
-    def _steps_of(self, having: _Flags) -> _Ints:
-        """The steps of a string that some have."""
-        steps = _STRING[self._buffer[self._at]]
-        self._good &= (steps != 0) | ~having
-        moved: _Ints = steps * having
-        return moved
-
-    def _ended(self, counts: _Ints) -> None:
-        some = counts > 0
-        self._good &= (self._buffer[self._at] == 0) | ~some
-        self._at = self._at + some
-
     def _usage(self) -> tuple[list[bytes], list[tuple[bytes, ...]]]:
         """Keys in one piece each, and quantities."""
         counts = self._count()
@@ -262,11 +273,6 @@ class _Walk:
         if counts.min() < len(keys):
             quantities = [some[:count] for some, count in zip(quantities, counts.tolist(), strict=True)]
         return joined, quantities
-
-    # --- slices ---
-
-    def _cut(self, start: _Ints, end: _Ints) -> list[bytes]:
-        return list(map(self._bytes.__getitem__, map(slice, start.tolist(), end.tolist())))
 
     def _flags(self, query: _Ints) -> list[bytes]:
         """Whether a query is named, as a byte."""

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.adapters.copying import copy_lines
+from ledger.adapters.copying import copy_rows
 from ledger.adapters.rollup_store import declared_dimensions, write
 from ledger.core.rollups import Rollups
-from ledger.core.rows import Place, RatedRow, copy_line, rated_row
+from ledger.core.row_bytes import COLUMNS, row_bytes
+from ledger.core.rows import Place, RatedRow, rated_row
 from rate_book.instants import parse_instant
 from runtime.postgres import Connection
 from schemas.codec import decode, encode
@@ -155,7 +156,7 @@ def write_rows(connection: Connection, written: Iterable[Written]) -> None:
     with connection.transaction():
         for day in sorted({item.row.posted_day for item in batch}):
             connection.execute("select ledger.make_day(%s)", (day,))
-        refused = copy_lines(connection, "rated", RatedRow._fields, [copy_line(item.row) for item in batch])
+        refused = copy_rows(connection, "rated", COLUMNS, [row_bytes(item.row) for item in batch])
         assert refused == {}
         for item in batch:
             connection.execute(

@@ -7,7 +7,7 @@ from typing import Any
 from ledger.adapters.statement_store import Answer, Close, Wanted, close, show
 from ledger.adapters.store import Outcome, Store
 from ledger.core.batch import Batch
-from ledger.core.rows import copy_line
+from ledger.core.row_bytes import row_bytes
 from pricing.cards import Assignment, BookContent, Contract
 from rate_book.instants import parse_instant
 from rate_book.store import apply
@@ -66,7 +66,7 @@ class World:
             {where: self._next},
             [item.row for item in written],
             [item.record for item in written],
-            [copy_line(item.row) for item in written],
+            [row_bytes(item.row) for item in written],
         )
 
     def write(self, *written: Written) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from ledger.adapters.plain_rows import PlainRows
 from ledger.core.batch import BadRecord, Batch, Where
-from ledger.core.rows import BadRowError, Place, copy_line, rated_row, rejected_row
+from ledger.core.row_bytes import row_bytes
+from ledger.core.rows import BadRowError, Decoded, Place, copy_line, rated_row, rejected_row
 from rate_book.dimensions import DIMENSION_FIELDS
 from runtime.errors import InfrastructureError
 from schemas.codec import decode
@@ -43,11 +45,19 @@ class WrongTimestampError(InfrastructureError):
     """A topic is not LogAppendTime: a row's day could be forged, so the ledger stops."""
 
 
-def batch_of(messages: Sequence[Any], positions: Mapping[Where, int], rated_topic: str) -> Batch:
+def batch_of(
+    messages: Sequence[Any], positions: Mapping[Where, int], rated_topic: str, plain: PlainRows | None = None
+) -> Batch:
     """The messages that continue their partitions; what the client had fetched before a rewind is dropped.
 
     Positions move behind what was read: offsets that a transaction's marker took are passed with the next
     record.
+
+    Args:
+        messages: of confluent_kafka.
+        positions: of what comes next.
+        rated_topic: its name on the broker; all else is rejected.
+        plain: kept from batch to batch, for what it remembers.
 
     Raises:
         WrongTimestampError: a record's timestamp is not the broker's.
@@ -74,28 +84,43 @@ def batch_of(messages: Sequence[Any], positions: Mapping[Where, int], rated_topi
         else:
             rejected_topic = topic
             rejected.append((Place(partition, offset, append_ms), message.value()))
-    _take_rated(batch, rated_topic, rated)
+    _take_rated(batch, rated_topic, rated, plain or PlainRows())
     _take_rejected(batch, rejected_topic, rejected)
     return batch
 
 
-def _take_rated(batch: Batch, topic: str, found: Sequence[tuple[Place, bytes | None]]) -> None:
-    read = chain.from_iterable(
-        _RATED.read([value for _, value in found[start : start + _READ_AT_ONCE]])
-        for start in range(0, len(found), _READ_AT_ONCE)
+def _take_rated(
+    batch: Batch, topic: str, found: Sequence[tuple[Place, bytes | None]], plain: PlainRows
+) -> None:
+    made = plain.read(found)
+    left = [told for told, row in zip(found, made, strict=True) if row is None]
+    decoded = chain.from_iterable(
+        _RATED.read([value for _, value in left[start : start + _READ_AT_ONCE]])
+        for start in range(0, len(left), _READ_AT_ONCE)
     )
-    for (place, value), fields in zip(found, read, strict=True):
-        try:
-            # What the fast reader does not take, the other names the fault of, or reads: an older schema's.
-            record = decode("RatedUsage", value) if fields is None else fields
-            row = rated_row(record, place, value or b"")
-            line = copy_line(row)
-        except (WireError, BadRowError) as error:
-            batch.bad.append(BadRecord(topic, place.partition, place.offset, str(error), value))
-            continue
-        batch.rated.append(row)
-        batch.records.append(record)
-        batch.lines.append(line)
+    for (place, value), row in zip(found, made, strict=True):
+        if row is not None:
+            batch.rated.append(row[0])
+            batch.records.append(None)
+            batch.lines.append(row[1])
+        else:
+            _take_decoded(batch, topic, place, value, next(decoded))
+
+
+def _take_decoded(
+    batch: Batch, topic: str, place: Place, value: bytes | None, fields: Decoded | None
+) -> None:
+    try:
+        # What the fast reader does not take, the other names the fault of, or reads: an older schema's.
+        record = decode("RatedUsage", value) if fields is None else fields
+        row = rated_row(record, place, value or b"")
+        line = row_bytes(row)
+    except (WireError, BadRowError) as error:
+        batch.bad.append(BadRecord(topic, place.partition, place.offset, str(error), value))
+        return
+    batch.rated.append(row)
+    batch.records.append(record)
+    batch.lines.append(line)
 
 
 def _take_rejected(batch: Batch, topic: str, found: Iterable[tuple[Place, bytes | None]]) -> None:

@@ -7,10 +7,9 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ledger.core.amounts import plain
+from ledger.core.meters import NO_METER, NO_QUANTITY
 from ledger.core.rollups import (
     COLUMNS,
-    NO_METER,
-    NO_QUANTITY,
     Amounts,
     Dimensions,
     DimensionsOf,

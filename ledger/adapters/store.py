@@ -18,15 +18,18 @@ from psycopg import sql
 
 from ledger.adapters import rollup_store
 from ledger.adapters.closed import closed_until
-from ledger.adapters.copying import copy_lines
+from ledger.adapters.copying import copy_lines, copy_rows
 from ledger.adapters.generations import set_generation
 from ledger.core.batch import BadRecord, Batch, Where
 from ledger.core.contiguous import Progress, repeated
+from ledger.core.plain import PlainRow
 from ledger.core.rollups import DimensionsOf, Rollups
-from ledger.core.rows import BadRowError, RatedRow, RejectedRow, copy_line, posted
+from ledger.core.row_bytes import COLUMNS, row_bytes
+from ledger.core.rows import BadRowError, Decoded, Place, RatedRow, RejectedRow, posted, rated_row
 from runtime.errors import InfrastructureError
 from runtime.failpoints import FailpointError, Failpoints
 from runtime.postgres import Connection, DatabaseUnavailableError, connect, is_infrastructure
+from schemas.codec import decode
 
 _LOG = logging.getLogger(__name__)
 _PROBLEM_CHARACTERS_MAX = 2_000
@@ -194,14 +197,17 @@ class Store:
         rollups, refused = Rollups(self._dimensions_of), {}
         for index, (row, record) in enumerate(zip(batch.rated, batch.records, strict=True)):
             try:
-                rollups.add(row, record)
+                if isinstance(row, PlainRow):
+                    rollups.add_plain(row)
+                else:
+                    rollups.add(row, record or {})
             except BadRowError as error:
                 refused[index] = str(error)
         return batch.without(self._rated_topic, refused), rollups
 
     def _copied(self, connection: Connection, batch: Batch) -> Batch:
         """The rows written; those that PostgreSQL refuses are bad records."""
-        refused = copy_lines(connection, "rated", RatedRow._fields, batch.lines)
+        refused = copy_rows(connection, "rated", COLUMNS, batch.lines)
         batch = batch.without(self._rated_topic, refused)
         refused = copy_lines(connection, "rejected", RejectedRow._fields, batch.rejected_lines)
         return batch.without_rejected(self._rejected_topic, refused)
@@ -331,13 +337,23 @@ def _posted(connection: Connection, batch: Batch) -> Batch:
     for index, row in enumerate(batch.rated if closed else ()):
         period = closed.get(row.customer_id)
         if period is not None and row.service_start_us < period.until_us:
-            moved = posted(row, period.until_us, period.until_us, period.open_end_us)
-            batch.rated[index], batch.lines[index] = moved, copy_line(moved)
+            if isinstance(row, PlainRow):
+                batch.records[index], whole = _whole(row)
+            else:
+                whole = row
+            moved = posted(whole, period.until_us, period.until_us, period.open_end_us)
+            batch.rated[index], batch.lines[index] = moved, row_bytes(moved)
     return batch
 
 
+def _whole(row: PlainRow) -> tuple[Decoded, RatedRow]:
+    record = decode("RatedUsage", row.record)
+    place = Place(row.kafka_partition, row.kafka_offset, row.append_ms)
+    return record, rated_row(record, place, row.record)
+
+
 def _store_customers(
-    connection: Connection, progress: Mapping[str, Progress], rows: Sequence[RatedRow]
+    connection: Connection, progress: Mapping[str, Progress], rows: Sequence[RatedRow | PlainRow]
 ) -> None:
     for row in rows:
         progress[row.customer_id].take(row.customer_seq)

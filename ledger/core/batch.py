@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, NamedTuple
 
+from ledger.core.plain import PlainRow
 from ledger.core.rows import Decoded, RatedRow, RejectedRow
 
 Where = tuple[str, int]
@@ -23,13 +24,15 @@ class BadRecord(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Records in order, decoded; `lines[i]` is the text of `rated[i]`, `records[i]` what it came from."""
+    """Records in order; `lines[i]` is `rated[i]` in COPY's binary format, `records[i]` what it came from,
+    None for a plain row.
+    """
 
     before: dict[Where, int] = field(default_factory=dict)
     after: dict[Where, int] = field(default_factory=dict)
-    rated: list[RatedRow] = field(default_factory=list)
-    records: list[Decoded] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    rated: list[RatedRow | PlainRow] = field(default_factory=list)
+    records: list[Decoded | None] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
     rejected: list[RejectedRow] = field(default_factory=list)
     rejected_lines: list[str] = field(default_factory=list)
     bad: list[BadRecord] = field(default_factory=list)

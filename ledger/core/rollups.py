@@ -6,21 +6,16 @@ counts as one event less, so an original, its reversal and its replacement are o
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from ledger.core.amounts import BUCKET_US, atto
 from ledger.core.explain import REVERSAL
+from ledger.core.meters import Reasons, meter_lines
+from ledger.core.plain import PlainRow, Template
 from ledger.core.rows import BadRowError, RatedRow
-
-NO_QUANTITY = frozenset({"provider_cost", "minimum_charge", "tier_adjustment"})
-"""Meters of lines that are amounts only."""
-
-NO_METER = ""
-"""Stands for the meter of a side that has no line at all: nothing was reported."""
-NOTHING_REPORTED = "nothing was reported"
 
 COLUMNS = frozenset({"model", "provider"})
 """Dimensions that every roll-up has as columns of their own."""
@@ -31,7 +26,7 @@ DimensionsOf = Callable[[Mapping[str, Any], int], Dimensions]
 
 _K = TypeVar("_K")
 _DEFAULT = ("project", "product", "feature")
-_UNPRICED = "unpriced"
+_USER = "user_id"
 _NUL = "holds NUL, which PostgreSQL cannot store"
 
 
@@ -59,6 +54,9 @@ class MeterKey(NamedTuple):
     price_reason: str | None
 
 
+_PlainKeys = tuple[
+    int, bytes, tuple[int, int], list[tuple[bytes, Sequence[int], Sequence[int], Sequence[int]]]
+]  # events, key of the sums, the period, keys of the meters' with the places of their lines
 Place = tuple[str, int, date, bytes]
 """Whose sums, of which quarter of an hour (microseconds UTC of event time), known since which day; the digest
 of their key. A plain tuple, as all that is made for each record.
@@ -79,7 +77,7 @@ class QuerySums:
 
     __slots__ = ("calls", "cost", "first_seq", "first_us", "last_seq", "last_us", "price")
 
-    def __init__(self, row: RatedRow) -> None:
+    def __init__(self, row: RatedRow | PlainRow) -> None:
         self.calls = self.cost = self.price = 0
         self.first_us = self.last_us = row.event_time_us
         self.first_seq = self.last_seq = row.customer_seq
@@ -94,12 +92,13 @@ class Rollups:
     """Sums of the records added so far."""
 
     __slots__ = (
-        "_digests", "_dimensions_of", "first_seqs", "keys", "meter_keys", "meters", "periods", "queries",
-        "sums",
+        "_digests", "_dimensions_of", "_plain", "first_seqs", "keys", "meter_keys", "meters", "periods",
+        "queries", "sums",
     )  # fmt: skip
 
     def __init__(self, dimensions_of: DimensionsOf = default_dimensions) -> None:
         self._dimensions_of = dimensions_of
+        self._plain: dict[Template | tuple[Template, str | None], _PlainKeys] = {}
         self._digests: dict[tuple[Any, ...], bytes] = {}  # of both kinds of key: their lengths differ
         self.keys: dict[SumsKey, bytes] = {}
         self.meter_keys: dict[MeterKey, bytes] = {}
@@ -121,6 +120,83 @@ class Rollups:
             BadRowError: an amount or a quantity is no plain decimal, or what tells a key holds NUL; nothing
                 was added.
         """
+        try:
+            cost, price = _number(row.cost), _number(row.price)
+            meters = _meters(record["rating"])
+        except ValueError as error:
+            raise BadRowError(f"rating: {error}") from None
+        customer_id, posted_day, time_us = row.customer_id, row.posted_day, row.event_time_us
+        bucket_us = time_us - time_us % BUCKET_US
+        events = _events(row)
+        key = self._key(row, self._dimensions_of(record["event"], row.book_version))
+        place = customer_id, bucket_us, posted_day, key
+        _plus(self.sums, place, events, (0, cost, price))
+        _lower(self.first_seqs, place, row.customer_seq)
+        _lower(self.periods, (customer_id, row.service_start_us, row.service_end_us), row.customer_seq)
+        for meter, reasons, part in meters:
+            meter_key = self._meter_key(key, meter, reasons)
+            _plus(self.meters, (customer_id, bucket_us, posted_day, meter_key), events, part)
+        if row.query_id:
+            self._add_query(row, row, events, cost, price)
+
+    def add_plain(self, row: PlainRow) -> None:
+        """Add a plain row: what `add` makes of its record.
+
+        Raises:
+            BadRowError: as `add`; nothing was added.
+        """
+        template, customer_id, posted_day, time_us = (
+            row.template,
+            row.customer_id,
+            row.posted_day,
+            row.event_time_us,
+        )
+        found = self._plain.get(template) or self._plain.get((template, row.user_id)) or self._new_plain(row)
+        bucket_us = time_us - time_us % BUCKET_US
+        events, key, period, meters = found
+        cost, price = row.cost_atto, row.price_atto
+        place = customer_id, bucket_us, posted_day, key
+        sums = self.sums.get(place)
+        if sums is None:
+            sums = self.sums[place] = Amounts()
+        sums.events += events
+        sums.cost += cost
+        sums.price += price
+        _lower(self.first_seqs, place, row.customer_seq)
+        _lower(self.periods, (customer_id, *period), row.customer_seq)
+        quantities, amounts = row.quantities, row.amounts
+        for meter_key, quantity_at, cost_at, price_at in meters:
+            place = customer_id, bucket_us, posted_day, meter_key
+            sums = self.meters.get(place)
+            if sums is None:
+                sums = self.meters[place] = Amounts()
+            sums.events += events
+            for at in quantity_at:
+                sums.quantity += quantities[at]
+            for at in cost_at:
+                sums.cost += amounts[at]
+            for at in price_at:
+                sums.price += amounts[at]
+        if row.query_id:
+            self._add_query(row, template.row, events, cost, price)
+
+    def _new_plain(self, row: PlainRow) -> _PlainKeys:
+        """What rows of this template add to; of this template and user where users are a dimension."""
+        template = row.template
+        event = {**template.record["event"], "user_id": row.user_id}
+        dimensions = self._dimensions_of(event, template.row.book_version)
+        key = self._key(template.row, dimensions)
+        meters = [
+            (self._meter_key(key, meter, reasons), quantity, cost, price)
+            for meter, reasons, quantity, cost, price in template.meters
+        ]
+        period = template.row.service_start_us, template.row.service_end_us
+        found = _events(template.row), key, period, meters
+        by_user = any(name == _USER for name, _ in dimensions)
+        self._plain[(template, row.user_id) if by_user else template] = found
+        return found
+
+    def _key(self, row: RatedRow, dimensions: Dimensions) -> bytes:
         told = (
             row.plan,
             row.cost_status,
@@ -131,27 +207,13 @@ class Rollups:
             row.price_currency,
             row.service_start_us,
             row.posting_start_us,
-            self._dimensions_of(record["event"], row.book_version),
+            dimensions,
         )
-        try:
-            cost, price = _number(row.cost), _number(row.price)
-            meters = _meters(record["rating"])
-        except ValueError as error:
-            raise BadRowError(f"rating: {error}") from None
-        customer_id, posted_day, time_us = row.customer_id, row.posted_day, row.event_time_us
-        bucket_us = time_us - time_us % BUCKET_US
-        events = -1 if row.leg == REVERSAL else 1
-        key = self._digests.get(told) or self._new_key(SumsKey(*told))
-        place = customer_id, bucket_us, posted_day, key
-        _plus(self.sums, place, events, (0, cost, price))
-        _lower(self.first_seqs, place, row.customer_seq)
-        _lower(self.periods, (customer_id, row.service_start_us, row.service_end_us), row.customer_seq)
-        for meter, reasons, part in meters:
-            meter_told = key, meter, *reasons
-            meter_key = self._digests.get(meter_told) or self._new_meter_key(MeterKey(*meter_told))
-            _plus(self.meters, (customer_id, bucket_us, posted_day, meter_key), events, part)
-        if row.query_id:
-            self._add_query(row, events, cost, price)
+        return self._digests.get(told) or self._new_key(SumsKey(*told))
+
+    def _meter_key(self, key: bytes, meter: str, reasons: Reasons) -> bytes:
+        told = key, meter, *reasons
+        return self._digests.get(told) or self._new_meter_key(MeterKey(*told))
 
     def _new_key(self, key: SumsKey) -> bytes:
         for name, value in key.dimensions:
@@ -164,14 +226,15 @@ class Rollups:
         found = self._digests[key] = self.meter_keys[key] = _digest([key.sums_key.hex(), *key[1:]])
         return found
 
-    def _add_query(self, row: RatedRow, calls: int, cost: int, price: int) -> None:
-        counted_in = row.cost_currency or row.price_currency or ""
-        charged_in = row.price_currency or counted_in
+    def _add_query(self, row: RatedRow | PlainRow, told: RatedRow, calls: int, cost: int, price: int) -> None:
+        """`told` has the currencies."""
+        counted_in = told.cost_currency or told.price_currency or ""
+        charged_in = told.price_currency or counted_in
         self._add_part(row, counted_in, (calls, cost, price if charged_in == counted_in else 0))
         if charged_in != counted_in:
             self._add_part(row, charged_in, (0, 0, price))
 
-    def _add_part(self, row: RatedRow, currency: str, part: tuple[int, int, int]) -> None:
+    def _add_part(self, row: RatedRow | PlainRow, currency: str, part: tuple[int, int, int]) -> None:
         place = row.customer_id, row.query_id or "", currency
         sums = self.queries.get(place)
         if sums is None:
@@ -191,48 +254,28 @@ class Rollups:
             sums.last_seq = number
 
 
-_Reasons = tuple[str | None, str | None]  # of cost, of price
 _Part = tuple[int, int, int]  # quantity, cost, price
 
 
-def _meters(rating: Mapping[str, Any]) -> list[tuple[str, _Reasons, _Part]]:
-    """Each meter's sums in a record: the cost side tells its quantity, else the price side."""
-    found: dict[str, list[Any]] = {}  # cost quantity, price quantity, cost, price, reasons of cost and price
-    for line in rating["lines"]:
-        meter = line["meter"]
-        side = 0 if line["side"] == "cost" else 1
-        parts = found.get(meter)
-        if parts is None:
-            if "\0" in meter:
-                raise ValueError(f"lines.meter: {_NUL}")
-            parts = found[meter] = [None, None, 0, 0, None, None]
-        if meter not in NO_QUANTITY:
-            parts[side] = (parts[side] or 0) + _number(line["quantity"])
-        amount = line["amount"]
-        if amount is not None:
-            parts[2 + side] += _number(amount)
-        elif line["status"] == _UNPRICED and parts[4 + side] is None:
-            if "\0" in line["explain"]:
-                raise ValueError(f"lines.explain: {_NUL}")
-            parts[4 + side] = line["explain"]
-    if rating["cost"]["status"] == _UNPRICED or rating["price"]["status"] == _UNPRICED:
-        silent = _without_lines(rating)
-        if any(silent):
-            found[NO_METER] = [None, None, 0, 0, *silent]
+def _meters(rating: Mapping[str, Any]) -> list[tuple[str, Reasons, _Part]]:
+    """Each meter's sums in a record."""
+    lines = rating["lines"]
     return [
-        (meter, (reason, other), ((charged or 0) if counted is None else counted, cost, price))
-        for meter, (counted, charged, cost, price, reason, other) in found.items()
+        (
+            meter,
+            reasons,
+            (
+                sum([_number(lines[place]["quantity"]) for place in quantity]),
+                sum([_number(lines[place]["amount"]) for place in cost]),
+                sum([_number(lines[place]["amount"]) for place in price]),
+            ),
+        )
+        for meter, reasons, quantity, cost, price in meter_lines(rating)
     ]
 
 
-def _without_lines(rating: Mapping[str, Any]) -> _Reasons:
-    """Why a side that is unpriced has no line, for each side; None where it has one."""
-    told = {line["side"] for line in rating["lines"]}
-    cost, price = (
-        NOTHING_REPORTED if rating[side]["status"] == _UNPRICED and side not in told else None
-        for side in ("cost", "price")
-    )
-    return cost, price
+def _events(row: RatedRow) -> int:
+    return -1 if row.leg == REVERSAL else 1
 
 
 def _plus(sums: dict[Place, Amounts], place: Place, events: int, part: _Part) -> None:

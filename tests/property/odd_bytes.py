@@ -17,10 +17,27 @@ class OddWriter:
 
     def __init__(self, random: Random) -> None:
         self._random = random
+        self._named: dict[str, Any] = {}  # types by name: each is inline where it first stands
 
     def event(self, event: Mapping[str, Any]) -> bytes:
         """A UsageEvent in single-object encoding."""
-        return CODEC.fingerprint("UsageEvent") + self._write(CODEC.schema("UsageEvent"), event)
+        return self.record("UsageEvent", event)
+
+    def record(self, name: str, record: Mapping[str, Any]) -> bytes:
+        """A record whose arrays and maps come as they are, with no field left out."""
+        self._name(CODEC.schema(name))
+        return CODEC.fingerprint(name) + self._write(CODEC.schema(name), record)
+
+    def _name(self, schema: Any) -> None:
+        if isinstance(schema, list):
+            for branch in schema:
+                self._name(branch)
+        elif isinstance(schema, dict):
+            if "name" in schema:
+                self._named[schema["name"].rpartition(".")[2]] = schema
+            for field in schema.get("fields", ()):
+                self._name(field["type"])
+            self._name([schema.get("items"), schema["type"]])
 
     def _rarely(self) -> bool:
         return self._random.randrange(_RARE) == 0
@@ -39,6 +56,7 @@ class OddWriter:
         return self._long(len(data)) + data
 
     def _write(self, schema: Any, value: Any) -> bytes:
+        schema = self._named.get(schema.rpartition(".")[2], schema) if isinstance(schema, str) else schema
         kind = schema if isinstance(schema, (str, list)) else schema["type"]
         if isinstance(kind, list):
             # Each union here is null or one other type.

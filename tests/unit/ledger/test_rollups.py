@@ -2,7 +2,8 @@
 
 import pytest
 
-from ledger.core.rollups import NOTHING_REPORTED, Rollups
+from ledger.core.meters import NOTHING_REPORTED
+from ledger.core.rollups import Rollups
 from ledger.core.rows import BadRowError
 from tests.ledger_rows import NONE, Made, Written, line, usd
 
