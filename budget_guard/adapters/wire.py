@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from budget_guard.core.firings import Alert, BudgetLine, ScopeState, Totals
@@ -123,7 +124,7 @@ def state_value(body: Mapping[str, Any]) -> bytes:
 
 def scope_of(pairs: Mapping[str, str]) -> Scope:
     """A scope from its map."""
-    return tuple(sorted(pairs.items()))
+    return tuple(sorted(pairs.items())) if pairs else ()
 
 
 def decode_totals(value: bytes | None) -> Totals:
@@ -149,7 +150,7 @@ def entries_of(entries: list[dict[str, Any]]) -> dict[Key, Sums]:
             entry["events"],
             entry["unpriced_cost_events"],
             entry["unpriced_price_events"],
-            {meter: parse_sum(quantity) for meter, quantity in entry["quantities"].items()},
+            {meter: _sum(quantity) for meter, quantity in entry["quantities"].items()},
             entry["end_us"],
         )
         for entry in entries
@@ -157,7 +158,10 @@ def entries_of(entries: list[dict[str, Any]]) -> dict[Key, Sums]:
 
 
 def _atto(text: str | None) -> int | None:
-    return None if text is None else parse_sum(text)
+    return None if text is None else _sum(text)
+
+
+_sum = lru_cache(maxsize=65_536)(parse_sum)  # most entries of a customer's next totals are those it had
 
 
 def _text(atto: int | None) -> str | None:

@@ -87,18 +87,26 @@ on conflict (customer_id, query_id, currency) do update set calls = old.calls + 
 """
 
 
-def write(connection: Connection, rollups: Rollups) -> None:
+def write(connection: Connection, rollups: Rollups, known: Collection[bytes] = frozenset()) -> set[bytes]:
     """Add the sums to those stored, within the open transaction; the temporary tables are the connection's.
+
+    Args:
+        connection: of the transaction.
+        rollups: what to add.
+        known: keys that were committed before, and are not written again.
+
+    Returns:
+        The keys that are known once this is committed.
 
     Raises:
         psycopg.Error: nothing was added, and the transaction is to be rolled back.
     """
     if not rollups.sums:
-        return
+        return set()
     with connection.cursor() as cursor:
         cursor.execute("set local client_min_messages = warning")  # "already exists" is no news
         cursor.execute(_TEMPORARY)
-    _write_keys(connection, rollups)
+    new = _write_keys(connection, rollups, known)
     line, first_seqs = _Lines().line, rollups.first_seqs
     _copy(
         connection,
@@ -124,6 +132,7 @@ def write(connection: Connection, rollups: Rollups) -> None:
     if rollups.queries:
         _copy(connection, "new_queries", _query_lines(rollups))
         connection.execute(_ADD_QUERIES)
+    return new
 
 
 def _meet(places: Collection[Place]) -> bool:
@@ -158,24 +167,24 @@ def _add(
         )
 
 
-def _write_keys(connection: Connection, rollups: Rollups) -> None:
+def _write_keys(connection: Connection, rollups: Rollups, known: Collection[bytes]) -> set[bytes]:
     """In the order of the keys, so that two writers with the same new ones wait in one order."""
+    keys = sorted((digest, key) for key, digest in rollups.keys.items() if digest not in known)
+    meter_keys = sorted((digest, key) for key, digest in rollups.meter_keys.items() if digest not in known)
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into ledger.rollup_keys values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
             " on conflict do nothing",
-            [
-                (digest, *key[:-1], Jsonb(dict(key.dimensions)))
-                for key, digest in sorted(rollups.keys.items(), key=lambda item: item[1])
-            ],
+            [(digest, *key[:-1], Jsonb(dict(key.dimensions))) for digest, key in keys],
         )
         cursor.executemany(
             "insert into ledger.rollup_meter_keys values (%s, %s, %s, %s, %s, %s) on conflict do nothing",
             [
                 (digest, key.sums_key, key.meter, _is_counted(key.meter), key.cost_reason, key.price_reason)
-                for key, digest in sorted(rollups.meter_keys.items(), key=lambda item: item[1])
+                for digest, key in meter_keys
             ],
         )
+    return {digest for digest, _ in (*keys, *meter_keys)}
 
 
 def _is_counted(meter: str) -> bool:

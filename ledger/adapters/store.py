@@ -33,6 +33,7 @@ from schemas.codec import decode
 
 _LOG = logging.getLogger(__name__)
 _PROBLEM_CHARACTERS_MAX = 2_000
+_KNOWN_KEYS_MAX = 500_000
 
 _NO_LEDGER = (
     psycopg.errors.UndefinedTable,
@@ -104,11 +105,15 @@ class Store:
         self._connection: Connection | None = None
         self._dimensions_of: DimensionsOf | None = None
         self._days: set[date] = set()
+        # Of sums: this connection saw them committed, and nobody may delete one.
+        self._known_keys: set[bytes] = set()
+        self._new_keys: set[bytes] = set()
 
     def close(self) -> None:
         """Let the connection go; the next call makes a new one."""
         connection, self._connection = self._connection, None
         self._dimensions_of = None  # it asks by that connection
+        self._known_keys = set()
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
@@ -155,7 +160,12 @@ class Store:
             # In a transaction of its own: the lock that makes one waits for nobody's rows.
             self._do(lambda connection: _make_days(connection, missing))
             self._days |= missing
-        return self._do(lambda connection: self._write(connection, batch), commit_points=True)
+        self._new_keys = set()
+        done = self._do(lambda connection: self._write(connection, batch), commit_points=True)
+        if len(self._known_keys) > _KNOWN_KEYS_MAX:
+            self._known_keys.clear()
+        self._known_keys |= self._new_keys
+        return done
 
     def _write(self, connection: Connection, batch: Batch) -> tuple[Outcome, Counts]:
         if not self._move_positions(connection, batch):
@@ -171,7 +181,7 @@ class Store:
         self._failpoints.hit("after_copy")
         if len(batch.rated) < count:  # seldom: PostgreSQL refused some
             batch, rollups = self._summed(connection, batch)
-        rollup_store.write(connection, rollups)
+        self._new_keys = rollup_store.write(connection, rollups, self._known_keys)
         _store_customers(connection, progress, batch.rated)
         self._store_bad(connection, batch.bad)
         return Outcome.WRITTEN, Counts(len(batch.rated), len(batch.rejected), len(batch.bad))
