@@ -78,7 +78,7 @@ class PlainRows:
                 cost, cost_bytes = _amount(read.cost[i])
                 price, price_bytes = _amount(read.price[i])
                 quantities = (*map(_number, read.quantities[lines]), 0)
-                amounts = (*map(_number, read.amounts[lines]), 0)
+                amounts = (*[_number(text) if text else 0 for text in read.amounts[lines]], 0)
             except ValueError:
                 continue  # the row-wise way says what is wrong
             customer_id, customer_bytes = customers.get(read.customer_id[i]) or self._customer(
@@ -169,7 +169,7 @@ def _amount(text: bytes) -> tuple[int, bytes]:
 
 @lru_cache(maxsize=65_536)
 def _number(text: bytes) -> int:
-    return atto(text.decode("ascii")) if text else 0
+    return atto(text.decode("ascii"))
 
 
 @lru_cache(maxsize=1_000)
