@@ -2,12 +2,15 @@
 
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ledger.adapters.plain_rows import PlainRows
 from ledger.adapters.statement_store import Answer, Close, Wanted, close, show
 from ledger.adapters.store import Outcome, Store
 from ledger.core.batch import Batch
 from ledger.core.row_bytes import row_bytes
+from ledger.core.rows import Place, RatedRow
 from pricing.cards import Assignment, BookContent, Contract
 from rate_book.instants import parse_instant
 from rate_book.store import apply
@@ -59,15 +62,16 @@ class World:
         return self.made.rated(told, usd("0.001"), side, lines, **given)
 
     def batch(self, written: Sequence[Written]) -> Batch:
+        """As the intake makes it: plain rows where records are plain."""
         start, self._next = self._next, self._next + len(written)
         where = ("rated", 0)
-        return Batch(
-            {where: start},
-            {where: self._next},
-            [item.row for item in written],
-            [item.record for item in written],
-            [row_bytes(item.row) for item in written],
-        )
+        batch = Batch({where: start}, {where: self._next})
+        made = PlainRows().read([(_place(item.row), item.row.record) for item in written])
+        for item, plain in zip(written, made, strict=True):
+            batch.rated.append(item.row if plain is None else plain[0])
+            batch.records.append(item.record if plain is None else None)
+            batch.lines.append(row_bytes(item.row) if plain is None else plain[1])
+        return batch
 
     def write(self, *written: Written) -> None:
         store = self.store()
@@ -108,3 +112,8 @@ def make_world(dsn: str) -> World:
         migrate(connection)
         apply(connection, content, author="test")
     return World(dsn)
+
+
+def _place(row: RatedRow) -> Place:
+    posted = datetime.fromisoformat(row.posted_at) - datetime(1970, 1, 1, tzinfo=UTC)
+    return Place(row.kafka_partition, row.kafka_offset, posted // timedelta(milliseconds=1))
