@@ -35,7 +35,7 @@ class NoMetrics:
 
 
 class _RowByRow:
-    """schemas.columns.ColumnReader, as where it takes nothing: batches are too small here for columns."""
+    """ColumnReader and PlainRows, as where they take nothing: batches are too small here for columns."""
 
     @staticmethod
     def read(values: list[bytes | None]) -> list[None]:
@@ -72,6 +72,7 @@ def places() -> dict[str, Any]:
         "ledger.adapters.beginning.list_offsets": clients.list_offsets,
         "ledger.adapters.beginning.describe": clients.describe,
         "ledger.adapters.intake._RATED": _RowByRow,
+        "ledger.service.PlainRows": _RowByRow,
         "aggregator.adapters.table.WriteBatch": disk.SimBatch,
         "rater.adapters.state.Rdict": disk.SimRdict,
         "rater.adapters.state.WriteBatch": disk.SimBatch,
