@@ -15,7 +15,7 @@ from rater.adapters.log_reader import (
     whole_frames,
 )
 from rater.core.frames import FrameError, check_follows, effects_of_record
-from rater.core.growth import Entry, Standing, living, owned
+from rater.core.growth import Entry, Standing, living, offset_before, owned
 from rater.core.identity import identity_digest
 from rater.core.lateness import Windows
 from rater.core.work import Head
@@ -145,7 +145,10 @@ class OldGeneration:
         Raises:
             OwnerlessError: usage.rated does not tell whose one is.
         """
-        originals = self._originals(partition)
+        # What may be repeated came no earlier than this, and was rated later than it came.
+        windows = self._windows
+        since_us = highest_append_us - windows.coverage_us - windows.digest_bucket_us
+        originals = self._originals(partition, since_us)
         for frame in self._frames(partition, head):
             entries = living(effects_of_record(frame).digests, self._windows, highest_append_us)
             yield from owned(entries, originals, f"partition {partition} frame {frame['frame_no']}")
@@ -173,10 +176,17 @@ class OldGeneration:
                 "which does not reach back the whole replay window: usage.deltas was deleted too early"
             )
 
-    def _originals(self, partition: int) -> Iterator[tuple[bytes, str]]:
+    def _originals(self, partition: int, since_us: int) -> Iterator[tuple[bytes, str]]:
+        """usage.rated is kept for years: what was appended before an instant is passed over unread."""
         where = (self._names.rated, partition)
         first, end = self._first(where[0])[where], self._stable(where[0])[where]
-        for record in self._beside.read(*where, first, end):
+
+        def appended_us(offset: int) -> int | None:
+            record = next(self._beside.read(*where, offset, end), None)
+            return None if record is None else record.timestamp_us
+
+        start = offset_before(first, end, since_us, appended_us)
+        for record in self._beside.read(*where, start, end):
             rated = CODEC.decode("RatedUsage", record.value)
             if rated["rating"]["leg"] == _ORIGINAL:
                 event = rated["event"]

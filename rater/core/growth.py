@@ -22,6 +22,7 @@ CARRIED_OFFSET = -1
 
 ENTRIES_A_FRAME = 20_000
 CUSTOMERS_A_FRAME = 2_000
+_NEAR = 1_000  # offsets
 
 
 class OwnerlessError(Exception):
@@ -223,6 +224,26 @@ class Repartition:
     def _hand_out(self, seeds: Seeds) -> None:
         if seeds.full:
             self._taken(seeds.frame())
+
+
+def offset_before(first: int, end: int, at_us: int, appended_us: Callable[[int], int | None]) -> int:
+    """An offset of [first, end] with nothing before it that was appended at that instant or later; near it.
+
+    Args:
+        first: of the log.
+        end: of the log.
+        at_us: the instant.
+        appended_us: append time of the first record at an offset or behind it; None where there is none.
+    """
+    below, above = first, end
+    while above - below > _NEAR:
+        middle = (below + above) // 2
+        found_us = appended_us(middle)
+        if found_us is None or found_us >= at_us:
+            above = middle
+        else:
+            below = middle
+    return below
 
 
 def newest(heads: Mapping[int, Head]) -> Head:

@@ -17,6 +17,7 @@ from rater.core.growth import (
     Standing,
     living,
     newest,
+    offset_before,
     owned,
 )
 from rater.core.identity import identity_digest, pack_entry, unpack_entries
@@ -196,3 +197,20 @@ def test_digests_find_their_customers_in_the_order_of_the_log() -> None:
     ]
     with pytest.raises(OwnerlessError, match="frame 2: 1 events"):
         list(owned(entries(3, 0), originals, "frame 2"))
+
+
+@given(st.lists(st.integers(0, 50), max_size=60), st.integers(0, 60), st.integers(1, 300))
+def test_the_search_passes_over_nothing_that_counts(steps: list[int], at_us: int, gap: int) -> None:
+    """Offsets have holes, where transactions' markers stand."""
+    times = [sum(steps[: number + 1]) for number in range(len(steps))]
+    log = {5 + number * gap: appended for number, appended in enumerate(times)}
+    end = 5 + len(times) * gap
+
+    def appended_us(offset: int) -> int | None:
+        return next((log[at] for at in sorted(log) if at >= offset), None)
+
+    found = offset_before(5, end, at_us, appended_us)
+    assert 5 <= found <= end
+    assert all(appended < at_us for offset, appended in log.items() if offset < found)
+    left = [offset for offset, appended in log.items() if found <= offset and appended < at_us]
+    assert not left or max(left) - found <= 1_000 + gap
