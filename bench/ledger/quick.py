@@ -77,7 +77,8 @@ def _round(dsn: str, rows: int) -> float:
     newest = rows // _PARTITIONS - _NEWEST
     started_s = time.monotonic()
     with reading(dsn) as reader:
-        stored = reader.stored(_TOPICS, dict.fromkeys(partitions, 0), dict.fromkeys(partitions, newest), None)
+        held, seen = dict.fromkeys(partitions, 0), dict.fromkeys(partitions, newest)
+        stored = reader.stored(_TOPICS, held, seen, None, 0)
     check_customers(stored, findings)
     check_sums(stored, findings)
     wall_s = time.monotonic() - started_s

@@ -25,7 +25,7 @@ at times by SIGSEGV instead. The previous release still asks that way: told, and
 _LOOK_S = 0.1
 _BACK_OFF_FIRST_S, _BACK_OFF_MAX_S, _SETTLED_S = 0.3, 4.0, 8.0
 _STOP_S = 60.0
-"""For how long a process may go on after SIGTERM: one that starts while all brokers are away hears it late."""
+"""So long may a process go on after SIGTERM: one that starts while all brokers are away hears it late."""
 _MODULES = {"guard": "budget_guard", "totals": "aggregator.totals"}
 
 

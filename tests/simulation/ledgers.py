@@ -14,6 +14,7 @@ from ledger.adapters.beginning import Broker
 from ledger.adapters.store import Counts, Outcome
 from ledger.core.batch import BadRecord, Batch, Where
 from ledger.core.contiguous import Progress, repeated
+from ledger.core.plain import PlainRow
 from ledger.core.rows import RatedRow, RejectedRow
 from ledger.service import Ledger, Limits
 from runtime.kafka.group import PartitionGroup
@@ -118,7 +119,8 @@ class SimStore:
         def commit() -> None:
             database.positions.update(batch.after)
             database.customers.update(progress)
-            database.rated.extend(batch.rated)
+            # Row by row there (see patches), so that these are all; a plain row would end the commit.
+            database.rated.extend(_whole(row) for row in batch.rated)
             database.rejected.extend(batch.rejected)
             database.bad.extend(batch.bad)
             database.locked -= batch.before.keys()
@@ -209,3 +211,9 @@ def ledger(site: Site, database: Database) -> Ledger:
         monitoring=silent(clock),
         sleep=schedule.sleep,
     )
+
+
+def _whole(row: RatedRow | PlainRow) -> RatedRow:
+    if isinstance(row, PlainRow):
+        raise TypeError(f"a plain row of {row.customer_id}")
+    return row
