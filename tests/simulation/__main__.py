@@ -63,7 +63,7 @@ def _tell(seeds: int, took_s: float, steps: int, seen: Counter[str], failed: lis
         print(f"\nfailing seeds: {', '.join(str(it.seed) for it in failed)}")
     verdict = "FAILED" if failed or missing else "passed"
     print(
-        f"\n{verdict}: {seeds - len(failed)} of {seeds} seeds, {steps} steps, {took_s:.0f} s, "
+        f"\n{verdict}: {seeds - len(failed)} of {seeds} seeds passed, {steps} steps, {took_s:.0f} s, "
         f"{len(missing)} kinds of events never seen"
     )
     return 1 if failed or missing else 0
