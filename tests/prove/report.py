@@ -110,6 +110,10 @@ def render(run: Run, verdict: Verdict) -> str:
     return "\n".join([*lines, f"again: {verdict.replay}"])
 
 
+_CELL = 200
+"""Characters of a reason in the table."""
+
+
 def table(results: Path) -> str:
     """A Markdown table of the runs whose summaries stand in a folder, by seed: the newest of each."""
     newest: dict[tuple[int, float], dict[str, Any]] = {}
@@ -126,7 +130,7 @@ def table(results: Path) -> str:
 
 def _line(told: dict[str, Any]) -> str:
     counted = {"records": 0, "faults": 0, "process lives": 0, "SIGKILLs": 0, "loud stops": 0} | told["counts"]
-    verdict = "passed" if told["passed"] else "FAILED: " + "; ".join(_why(told))
+    verdict = "passed" if told["passed"] else "FAILED: " + "; ".join(_short(why) for why in _why(told))
     return (
         f"| {told['seed']} | {told['minutes']:g} | {counted['records']:,} | {counted['faults']} |"
         f" {counted['process lives']} | {counted['SIGKILLs']} | {counted['loud stops']} |"
@@ -137,3 +141,10 @@ def _line(told: dict[str, Any]) -> str:
 def _why(told: dict[str, Any]) -> Sequence[str]:
     broken = [name for name, ok in told["invariants"].items() if not ok]
     return [*broken, *(f"not seen: {what}" for what in told["missing"]), *told["failures"][:2]]
+
+
+def _short(why: str) -> str:
+    """What fits a cell: where it says much, its first line and its last, which says what came of it."""
+    lines = why.strip().splitlines() or [""]
+    told = lines[0] if len(lines) == 1 else f"{lines[0][:60].rstrip()} ... {lines[-1]}"
+    return told.replace("|", "/")[:_CELL]
