@@ -8,7 +8,7 @@ import click
 
 from cli.topic_specs import specs
 from cli.topics_acls import topics_acls
-from cli.topics_grow import grow
+from cli.topics_grow import CLOSED, check_not_ended, grow
 from cli.topics_password import topics_password
 from runtime.kafka import admin
 from runtime.kafka.admin import Change
@@ -38,7 +38,8 @@ topics.add_command(topics_password)
 def apply_topics(*, dry_run: bool, as_json: bool) -> None:
     """Create every topic, change settings that may change, refuse to change a partition count.
 
-    Exit code 1 where a topic has what cannot be changed; then nothing is changed.
+    Exit code 1 where a topic has what cannot be changed, or was closed when these topics were grown; then
+    nothing is changed.
 
     Example: ratestream topics apply
     """
@@ -49,6 +50,9 @@ def apply_topics(*, dry_run: bool, as_json: bool) -> None:
     changes = admin.plan(client, wanted)
     refused = [change for change in changes if change.action == "refuse"]
     applied = not dry_run and not refused
+    closed = [change.topic for change in changes if (change.key, change.has) in CLOSED.items()]
+    if applied and closed:
+        check_not_ended(loader, kafka, closed)
     if applied:
         changes = admin.apply(client, wanted)
     _show(changes, len(wanted), applied=applied, as_json=as_json)

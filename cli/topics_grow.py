@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -42,7 +42,7 @@ _CLIENT_ID = "ratestream-grow"
 _TRANSACTION_MS = 900_000  # the most that a broker allows unless told otherwise
 _PREFIX = re.compile(r"^(?P<before>.*?)(?:g(?P<number>\d+)\.)?$")
 _INPUTS = (declared.USAGE_EVENTS, declared.USAGE_CORRECTIONS)
-_CLOSED = {"max.message.bytes": "1"}
+CLOSED = {"max.message.bytes": "1"}
 _POINTS = FAILPOINTS | {"after_topics", "after_close", "after_generation"}
 
 Tell = Callable[[str], None]
@@ -60,6 +60,8 @@ class Done:
     generation: int | None = None
     carried: Carried | None = None
     """None: it had been done before."""
+    unrated: list[str] = field(default_factory=list)
+    """What came to the old topics when they had ended: nobody rates it."""
 
 
 def next_prefix(prefix: str) -> str:
@@ -67,6 +69,23 @@ def next_prefix(prefix: str) -> str:
     found = _PREFIX.match(prefix)
     before, number = (prefix, None) if found is None else (found["before"], found["number"])
     return f"{before}g{int(number or 1) + 1}."
+
+
+def check_not_ended(loader: SettingsLoader, kafka: KafkaSettings, closed: Sequence[str]) -> None:
+    """Topics that a growth has closed may be opened again as long as their state was not taken elsewhere.
+
+    Raises:
+        FindingError: it was; what came to them would never be rated.
+    """
+    windows = windows_of(loader.section("windows", WindowSettings))
+    names = topic_names(kafka.topic_prefix)
+    with OldGeneration(client_config(kafka, _CLIENT_ID), names, windows) as generation:
+        end = generation.ends().end
+    if end is not None:
+        raise FindingError(
+            f"{', '.join(closed)}: closed, as these topics were grown to {end.partitions} partitions: set "
+            f"kafka.topic_prefix = {end.topic_prefix!r} and kafka.partitions = {end.partitions}"
+        )
 
 
 @click.command("grow")
@@ -105,7 +124,12 @@ def grow(*, partitions: int, to_prefix: str | None, check: bool, as_json: bool) 
         click.echo(json.dumps(_as_json(done)))
     elif done.behind:
         click.echo("in the way:\n" + "\n".join(f"  {text}" for text in done.behind), err=True)
-    if done.behind:
+    elif done.unrated:
+        lines = "\n".join(f"  {text}" for text in done.unrated)
+        click.echo(
+            f"came to the old topics when they had ended; publish it to the new ones:\n{lines}", err=True
+        )
+    if done.behind or done.unrated:
         sys.exit(FindingError.exit_code)
 
 
@@ -149,7 +173,10 @@ class _Growing:
                 self._tell(f"the state was taken to {self._new.topic_prefix!r} before")
                 if writer is None:
                     return done
-        done.generation = self._finish()
+            done.generation = self._finish()
+            # A record that was on its way to all replicas when the topics were closed, or came to a broker
+            # that learnt late that they are.
+            done.unrated = generation.unrated(generation.ends().heads)
         self._tell(
             f"done: set kafka.topic_prefix = {self._new.topic_prefix!r} and kafka.partitions = "
             f"{self._new.partitions}, and start everything"
@@ -174,6 +201,12 @@ class _Growing:
             raise UsageProblemError(
                 f"these topics were grown to {end.partitions} partitions under the prefix "
                 f"{end.topic_prefix!r}: finish that one, or grow from there"
+            )
+        deltas = self._new.topic_prefix + declared.USAGE_DELTAS
+        if describe(self._config, [deltas]).topic_ids[deltas] != end.deltas_topic_id:
+            raise FindingError(
+                f"{deltas}: its id is not {end.deltas_topic_id}, that of the topic that got the state: "
+                "it was deleted and created anew, and the state with it"
             )
 
     def _in_the_way(self, generation: OldGeneration) -> list[str]:
@@ -258,7 +291,7 @@ class _Growing:
             self._close_inputs()
             self._failpoints.hit("after_close")
             again = generation.ends()
-            waiting = generation.waiting(again.heads)
+            waiting = self._in_the_way(generation)  # of everything: somebody may have started it meanwhile
             if waiting or again != ends:
                 self._open_inputs()
                 raise FindingError(
@@ -284,7 +317,7 @@ class _Growing:
 
     def _held(self) -> dict[str, int]:
         """How far the ledger has each customer."""
-        totals = LedgerTotals(self._dsn)
+        totals = LedgerTotals(self._dsn, role="")  # the tables' owner need not be able to set that role
         try:
             return dict(totals.known_customers())
         finally:
@@ -294,7 +327,7 @@ class _Growing:
         limits = producer_limits(declared.USAGE_DELTAS, declared.RATER_STATE)
         config = transactional_config(
             self._old,
-            transactional_id=f"{self._new.topic_prefix}grow",
+            transactional_id=f"{self._old.topic_prefix}grow",  # one growth of these topics, wherever it leads
             transaction_timeout_ms=_TRANSACTION_MS,
             limits=limits,
         )
@@ -303,7 +336,7 @@ class _Growing:
     def _close_inputs(self) -> None:
         """Whoever still publishes to the old topics is told so: nobody would rate it."""
         names = [self._old.topic_prefix + name for name in _INPUTS]
-        admin.set_config(self._admin, names, _CLOSED)
+        admin.set_config(self._admin, names, CLOSED)
 
     def _open_inputs(self) -> None:
         shrunk = self._loader.section("topics", TopicsSettings)
@@ -332,5 +365,6 @@ def _as_json(done: Done) -> dict[str, Any]:
         "in_the_way": done.behind,
         "generation": done.generation,
         "usable": done.generation is not None,
+        "unrated": done.unrated,
         "carried": None if done.carried is None else asdict(done.carried),
     }

@@ -97,7 +97,13 @@ class Growth:
         """
         at = newest(ends.heads)
         taken = partial(self._take, spool)
-        growing = Repartition(self._partitions, lambda key: partition_of(key, self._partitions), at, taken)
+        growing = Repartition(
+            self._partitions,
+            lambda key: partition_of(key, self._partitions),
+            at,
+            self._old.coverage_us,
+            taken,
+        )
         for partition, head in sorted(ends.heads.items()):
             standing = self._old.standing(partition, head)
             check(standing.last_seqs)

@@ -244,8 +244,10 @@ def _apply_frame(store: StateStore, record: Record, frame: Mapping[str, Any]) ->
     if frame["frame_no"] <= meta.head.frame_no:
         return  # known from before the restart
     if meta.head.frame_no == 0:
-        # The oldest frame that is left: those before it held no event appended later than it says.
-        coverage_from_us = 0 if frame["frame_no"] == 1 else frame["previous_highest_append_us"] + 1
+        # The oldest frame that is left: those before it held no event appended later than it says. One that
+        # another generation of topics told is the first, too, and names what was left behind there.
+        told_us = frame["previous_highest_append_us"]
+        coverage_from_us = 0 if frame["frame_no"] == 1 and not told_us else told_us + 1
     else:
         if frame["frame_no"] > meta.head.frame_no + 1:
             raise _FramesMissingError(
@@ -273,7 +275,8 @@ def check_coverage(store: StateStore, head: Head, next_append_us: int, coverage_
     Raises:
         CoverageError: duplicates might be billed.
     """
-    needed_from_us = next_append_us - coverage_us
+    # As lateness is measured: brokers' clocks differ, and the head may know a later instant.
+    needed_from_us = max(next_append_us, head.highest_append_us) - coverage_us
     covered_from_us = store.meta.coverage_from_us
     if head.frame_no == 0 or head.highest_append_us < needed_from_us:
         return

@@ -99,8 +99,13 @@ class OldGeneration:
                     break
         return Ends(heads, found)
 
-    def waiting(self, heads: Mapping[int, Head]) -> list[str]:
-        """What is not behind the heads: events, corrections, and transactions that are open."""
+    @property
+    def coverage_us(self) -> int:
+        """How far back the digests must be known."""
+        return self._windows.coverage_us
+
+    def unrated(self, heads: Mapping[int, Head]) -> list[str]:
+        """Events and corrections that are not behind the heads."""
         found = []
         for kind, topic in enumerate(self._names.inputs):
             for (_, partition), end in self._high(topic).items():
@@ -111,6 +116,11 @@ class OldGeneration:
                         f"{topic} {partition}: {end - position} records wait to be rated, "
                         f"the raters stand at {position} of {end}"
                     )
+        return found
+
+    def waiting(self, heads: Mapping[int, Head]) -> list[str]:
+        """What is not behind the heads: events, corrections, and transactions that are open."""
+        found = self.unrated(heads)
         for topic in self._names.outputs:
             stable = self._stable(topic)
             found += [
@@ -144,14 +154,26 @@ class OldGeneration:
 
         Raises:
             OwnerlessError: usage.rated does not tell whose one is.
+            CoverageError: there are frames no more that would tell them.
         """
         # What may be repeated came no earlier than this, and was rated later than it came.
         windows = self._windows
         since_us = highest_append_us - windows.coverage_us - windows.digest_bucket_us
         originals = self._originals(partition, since_us)
+        told = False
         for frame in self._frames(partition, head):
+            told = True
             entries = living(effects_of_record(frame).digests, self._windows, highest_append_us)
             yield from owned(entries, originals, f"partition {partition} frame {frame['frame_no']}")
+        if (
+            not told
+            and head.highest_append_us
+            and head.highest_append_us >= highest_append_us - self.coverage_us
+        ):
+            raise CoverageError(
+                f"partition {partition}: the head is at frame {head.frame_no}, and no frame is left to tell "
+                "what may still be repeated: usage.deltas was deleted too early"
+            )
 
     def _frames(self, partition: int, head: Head) -> Iterator[Mapping[str, Any]]:
         """The frames that are left, which lead to the head and reach back the whole window."""
@@ -170,7 +192,8 @@ class OldGeneration:
 
     def _check_reach(self, partition: int, oldest: Mapping[str, Any], head: Head) -> None:
         needed_us = head.highest_append_us - self._windows.coverage_us
-        if oldest["frame_no"] > 1 and oldest["previous_highest_append_us"] >= needed_us:
+        before_us = oldest["previous_highest_append_us"]
+        if before_us and before_us >= needed_us:
             raise CoverageError(
                 f"partition {partition}: the frames that are left begin with number {oldest['frame_no']}, "
                 "which does not reach back the whole replay window: usage.deltas was deleted too early"

@@ -22,6 +22,7 @@ CARRIED_OFFSET = -1
 
 ENTRIES_A_FRAME = 20_000
 CUSTOMERS_A_FRAME = 2_000
+THINGS_A_FRAME = 20_000  # pools, revisions and runs of its customers: they are kept for ever
 _NEAR = 1_000  # offsets
 
 
@@ -132,18 +133,25 @@ def owned(
 class Seeds:
     """The frames of one new partition, in the making; `frame` hands out the next one."""
 
-    def __init__(self, partition: int, at: Head) -> None:
+    def __init__(self, partition: int, at: Head, coverage_us: int) -> None:
         self._partition = partition
         self._at = at
+        # As if retention had deleted the frames before: a window that is made longer later is not covered.
+        self._before = Head(highest_append_us=max(at.highest_append_us - coverage_us - 1, 0))
         self._frame_no = 0
         self._digests: dict[int, list[bytes]] = {}
         self._customers: dict[str, CustomerDelta] = {}
         self._entries = 0
+        self._things = 0
 
     @property
     def full(self) -> bool:
         """Whether it is time for a frame."""
-        return self._entries >= ENTRIES_A_FRAME or len(self._customers) >= CUSTOMERS_A_FRAME
+        return (
+            self._entries >= ENTRIES_A_FRAME
+            or len(self._customers) >= CUSTOMERS_A_FRAME
+            or self._things >= THINGS_A_FRAME
+        )
 
     @property
     def empty(self) -> bool:
@@ -162,6 +170,7 @@ class Seeds:
         if customer_id in self._customers:
             raise ValueError(f"customer {customer_id!r} is told twice")
         self._customers[customer_id] = delta
+        self._things += len(delta.pools) + len(delta.revisions) + len(delta.runs)
 
     def frame(self) -> BatchResult:
         """What was taken since the last one, as the next frame."""
@@ -170,14 +179,14 @@ class Seeds:
         result = BatchResult(
             self._partition, previous, self.head, (), digests=self._digests, customers=self._customers
         )
-        self._digests, self._customers, self._entries = {}, {}, 0
+        self._digests, self._customers, self._entries, self._things = {}, {}, 0, 0
         return result
 
     @property
     def head(self) -> Head:
         """The last frame handed out."""
         if not self._frame_no:
-            return Head()
+            return self._before
         return Head(
             frame_no=self._frame_no,
             highest_append_us=self._at.highest_append_us,
@@ -186,18 +195,22 @@ class Seeds:
 
 
 class Repartition:
-    """Sends what is known of customers to the partitions of their keys; `taken` gets each full frame."""
+    """Sends what is known of customers to the partitions of their keys; `taken` gets each full frame.
+
+    `coverage_us` is how far behind the highest append time every digest is taken along.
+    """
 
     def __init__(
         self,
         partitions: int,
         partition_of: Callable[[bytes], int],
         at: Head,
+        coverage_us: int,
         taken: Callable[[BatchResult], None],
     ) -> None:
         self._partition_of = partition_of
         self._taken = taken
-        self._seeds = [Seeds(number, at) for number in range(partitions)]
+        self._seeds = [Seeds(number, at, coverage_us) for number in range(partitions)]
 
     def entry(self, customer_id: str, entry: Entry) -> None:
         """A digest of the customer."""

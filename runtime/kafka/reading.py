@@ -114,9 +114,7 @@ class PartitionReader:
                 batch = self._consumer.consume(_BATCH, _WAIT_S)
             except KafkaException as error:
                 raise ReadFailedError(f"{topic} {partition}: {error}") from error
-            if batch:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > self._stalled_s:
+            if not batch and time.monotonic() - heard > self._stalled_s:
                 raise ReadStalledError(
                     f"{topic} {partition}: offset {end} was not reached in {self._stalled_s:g} s"
                 )
@@ -128,6 +126,8 @@ class PartitionReader:
                     return
                 if message.error() is None:
                     yield _record(message, partition, offset)
+            if batch:
+                heard = time.monotonic()  # only now: whoever reads may take its time over a batch
 
 
 def _offset_of(message: Message, topic: str, partition: int) -> int | None:

@@ -205,6 +205,16 @@ def grown_over_deaths(generations: Generations, old: Pipeline, partitions: int, 
     assert ended.wait_dead() == STOPPED_LOUDLY, ended.log()
     assert f"these topics were grown to {partitions} partitions" in ended.log()
     assert f"set kafka.topic_prefix = '{new.prefix}'" in ended.log()
+    opened = subprocess.run(
+        [sys.executable, "-m", "cli", "topics", "apply"],
+        env=old.environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (opened.returncode, "these topics were grown to" in opened.stderr) == (FINDINGS, True), opened
+    assert closed(old), "what came there would never be rated"
     other = generations.grow(partitions + 1)
     assert (other.returncode, "finish that one" in other.stderr) == (USAGE, True), other
     third = generations.grow(partitions, "--json")

@@ -52,6 +52,7 @@ def grown(world: World, count: int) -> tuple[list[BatchResult], list[Head], dict
         count,
         lambda key: partition_of(key, count),
         newest({0: Head(highest_append_us=NOW_US, book_version=3), 1: Head(highest_append_us=5)}),
+        WINDOWS.coverage_us,
         frames.append,
     )
     entries: dict[bytes, str] = {}
@@ -102,7 +103,7 @@ def test_every_customer_and_id_is_told_once_at_its_partition(world: World, count
 def test_the_frames_read_back_leave_everybody_where_it_was(world: World, count: int) -> None:
     frames, heads, entries = grown(world, count)
     after = {number: Standing() for number in range(count)}
-    reached = dict.fromkeys(range(count), Head())
+    reached = dict.fromkeys(range(count), Head(highest_append_us=NOW_US - WINDOWS.coverage_us - 1))
     revisions: dict[bytes, Revision] = {}
     runs: dict[RunKey, RunAt] = {}
     for frame in frames:
@@ -147,7 +148,7 @@ def test_a_partition_without_anybody_has_a_frame_all_the_same() -> None:
 
 def test_frames_are_bounded() -> None:
     frames: list[BatchResult] = []
-    growing = Repartition(1, lambda _key: 0, Head(), frames.append)
+    growing = Repartition(1, lambda _key: 0, Head(), 0, frames.append)
     standing = Standing()
     for number in range(2 * CUSTOMERS_A_FRAME + 1):
         standing.tell_sequence(f"customer-{number}", 1)
@@ -155,6 +156,22 @@ def test_frames_are_bounded() -> None:
         growing.customer(customer, delta)
     growing.finish()
     assert [len(frame.customers) for frame in frames] == [CUSTOMERS_A_FRAME, CUSTOMERS_A_FRAME, 1]
+
+
+def test_frames_are_bounded_by_what_their_customers_have() -> None:
+    """Corrections are remembered for ever: 3 customers with 15,000 each are two frames."""
+    frames: list[BatchResult] = []
+    growing = Repartition(1, lambda _key: 0, Head(), 0, frames.append)
+    standing = Standing()
+    for name in ("a", "b", "c"):
+        standing.tell_sequence(name, 1)
+        for number in range(15_000):
+            digest = b"%s%d" % (name.encode(), number)
+            standing.revisions[digest] = Revision(name, "s", str(number), 1, "c-1", voided=True)
+    for customer, delta in standing.customers():
+        growing.customer(customer, delta)
+    growing.finish()
+    assert [sorted(frame.customers) for frame in frames] == [["a", "b"], ["c"]]
 
 
 def test_the_newest_word_counts() -> None:

@@ -1,10 +1,16 @@
 """Small things of `ratestream topics grow`: names, and whether the ledger has everybody."""
 
+from pathlib import Path
+from typing import Self
+
 import pytest
 
-from cli.topics_grow import next_prefix
+from cli import topics_grow
+from cli.topics_grow import check_not_ended, next_prefix
 from ledger.adapters.generations import check_contiguous
+from rater.adapters.old_generation import Ends, GenerationEnd
 from runtime.errors import FindingError
+from runtime.settings import KafkaSettings, SettingsLoader
 
 
 @pytest.mark.parametrize(
@@ -30,3 +36,28 @@ def test_a_ledger_with_everybody_is_enough() -> None:
 def test_a_ledger_that_is_behind_or_knows_more_is_refused(held: dict[str, int]) -> None:
     with pytest.raises(FindingError, match=r"customer 'a': the ledger has .* the rater gave 3"):
         check_contiguous(held, {"a": 3})
+
+
+class Ended:
+    """A generation whose state was taken to g2., or to nowhere."""
+
+    end: GenerationEnd | None = GenerationEnd("g2.", 6, "id")
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def ends(self) -> Ends:
+        return Ends({}, self.end)
+
+
+def test_topics_that_have_ended_are_not_opened_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(topics_grow, "OldGeneration", Ended)
+    loader, kafka = SettingsLoader(tmp_path, {}), KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(FindingError, match=r"usage.events: closed, as these topics were grown to 6 .* 'g2.'"):
+        check_not_ended(loader, kafka, ["usage.events"])
+    monkeypatch.setattr(Ended, "end", None)
+    check_not_ended(loader, kafka, ["usage.events"])

@@ -260,7 +260,8 @@ def test_a_generation_that_has_ended_is_not_gone_on_with(log: FakeLog, store: St
 def test_what_another_generation_knew_is_known_here(log: FakeLog, store: StateStore) -> None:
     """Its frames are restored as any: the id, of which no record is here, and where the customer goes on."""
     frames: list[BatchResult] = []
-    growing = Repartition(1, lambda _key: 0, Head(highest_append_us=NOW_US, book_version=1), frames.append)
+    at = Head(highest_append_us=NOW_US, book_version=1)
+    growing = Repartition(1, lambda _key: 0, at, WINDOWS.coverage_us, frames.append)
     standing = Standing()
     standing.tell_sequence("customer-0", 7)
     growing.entry("customer-0", Entry(0, b"d" * 16, b"c" * 8))
@@ -274,3 +275,8 @@ def test_what_another_generation_knew_is_known_here(log: FakeLog, store: StateSt
     assert store.last_sequences(["customer-0"]) == {"customer-0": 7}
     assert store.customers(["customer-0"])["customer-0"].recorded
     check_coverage(store, head, NOW_US + 1, WINDOWS.coverage_us)
+    check_coverage(store, head, NOW_US - 1, WINDOWS.coverage_us)  # of a broker whose clock is behind
+    # Ids that were older were left behind: a window that is longer than the growth's would bill them again.
+    with pytest.raises(CoverageError):
+        check_coverage(store, head, NOW_US + DAY_US - 1, WINDOWS.coverage_us + DAY_US)
+    check_coverage(store, head, NOW_US + DAY_US, WINDOWS.coverage_us + DAY_US)
