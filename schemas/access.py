@@ -12,7 +12,8 @@ from typing import Final
 from schemas import topics
 
 READING_GROUP: Final = "ratestream-reading"
-"""Of clients that read partitions by offset and join no group; it has no prefix on any cluster."""
+"""Of clients that read partitions by offset and join no group; it has no prefix on any cluster. The
+clients are in `runtime.kafka.offsets`, which may not import this; a test holds the two names together."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Sizes:
     faust: int = 15_000
     streams: int = 500_000
     streams_warm: int = 1_000_000
-    rounds: int = 3
+    rounds: int = 2
 
 
 SHORT = Sizes(25_000, 5_000, 2_000, 50_000, 50_000, 1)

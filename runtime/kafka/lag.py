@@ -8,12 +8,12 @@ position stands still, what comes next is read, and if there is nothing, there i
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import KafkaException
 
 from runtime.clock import Clock
+from runtime.closing import Closing
 from runtime.kafka.errors import KafkaUnavailableError
 from runtime.kafka.offsets import BrokerOffsets, Isolation, list_offsets
 from runtime.kafka.reading import PartitionReader
@@ -24,7 +24,7 @@ _ENDS_KEPT = 120  # looks: with one each 5 s, ten minutes
 _FETCH_BYTES = 65_536  # one record is wanted; a larger one comes whole all the same
 
 
-class BrokerLag:
+class BrokerLag(Closing):
     """Measures the lag of positions, look by look. For one thread, which may wait for the broker.
 
     Args:
@@ -42,14 +42,6 @@ class BrokerLag:
         self._ends: dict[Where, deque[tuple[int, int]]] = {}  # when, and the end seen then: both grow
         self._at: dict[Where, int] = {}
         self._next: dict[Where, tuple[int, int, int | None]] = {}  # position, end, append time of what comes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let the connections go."""

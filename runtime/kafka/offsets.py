@@ -13,15 +13,18 @@ while its broker dies: `make prove` met it in a guard.
 import time
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from runtime.closing import Closing
 from runtime.kafka.errors import KafkaUnavailableError
 
 TopicAndPartition = tuple[str, int]
 Which = Literal["earliest", "latest"]
+
+# Clients that only read name a group, as librdkafka requires, and never join it.
+READING_GROUP: Final = "ratestream-reading"
 
 _REQUEST_TIMEOUT_S = 15.0
 _PAUSE_S = 0.1
@@ -55,7 +58,7 @@ class OffsetsUnknownError(KafkaUnavailableError):
     """The broker did not tell an offset: it is away, or the topic or partition does not exist."""
 
 
-class BrokerOffsets:
+class BrokerOffsets(Closing):
     """Asks again and again over the same connections. For one thread.
 
     Args:
@@ -63,7 +66,7 @@ class BrokerOffsets:
         group_id: whose commits `committed` tells; never joined.
     """
 
-    def __init__(self, config: Mapping[str, Any], group_id: str = "ratestream-reading") -> None:
+    def __init__(self, config: Mapping[str, Any], group_id: str = READING_GROUP) -> None:
         self._config = {
             **config,
             # Required by the client; its coordinator is looked for, so that whoever asks may describe it:
@@ -73,14 +76,6 @@ class BrokerOffsets:
             "enable.auto.offset.store": False,
         }
         self._consumers: dict[Isolation, Consumer] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let the connections go."""

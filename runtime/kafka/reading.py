@@ -8,12 +8,13 @@ that no reader is given, so the end is reached when the broker says so, not when
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from runtime.closing import Closing
 from runtime.kafka.errors import KafkaUnavailableError
+from runtime.kafka.offsets import READING_GROUP
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -44,7 +45,7 @@ class Record:
     headers: Headers
 
 
-class PartitionReader:
+class PartitionReader(Closing):
     """A consumer that reads one partition after another; `read` ends the one before.
 
     Args:
@@ -61,7 +62,7 @@ class PartitionReader:
                 **config,
                 # Required by the client, never joined; its coordinator is looked for all the same, so that
                 # whoever reads may describe it: see schemas.access.
-                "group.id": "ratestream-reading",
+                "group.id": READING_GROUP,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",  # an offset that is gone is an error here, never a jump
@@ -71,14 +72,6 @@ class PartitionReader:
                 "queued.max.messages.kbytes": _QUEUED_KIB,
             }
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Closes the consumer; a second call does nothing. A read that was left half-way is over."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cli.topics_acls import rights
+from runtime.kafka import offsets
 from schemas.access import PRINCIPALS, READING_GROUP
 from schemas.topics import TOPICS
 
@@ -63,3 +64,7 @@ def test_the_document_shows_what_is_declared() -> None:
         assert group == ", ".join(each.groups)
         assert ids == ", ".join(f"`{beginning}*`" for beginning in each.transactions)
         assert role.startswith(each.roles[0] if each.roles else "no login")
+
+
+def test_the_group_that_clients_name_is_the_one_that_may_be_described() -> None:
+    assert offsets.READING_GROUP == READING_GROUP
