@@ -1,15 +1,16 @@
 """How far the pipeline is, asked of the brokers and of PostgreSQL: what has to be waited for."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from runtime.errors import InfrastructureError
+from runtime.kafka.offsets import BrokerOffsets, Isolation, list_offsets
 from runtime.kafka.reading import PartitionReader
 from runtime.postgres import connect
 from schemas import topics
@@ -40,7 +41,7 @@ class Watch:
         """A new client: one that has seen a group's coordinator die may wait for it for ever. Keep it until
         the answer is there.
         """
-        return AdminClient(self.world.kafka.client_config() | {"log_level": 2})
+        return AdminClient(self._quiet())
 
     def behind(self) -> dict[str, int]:
         """What is not done yet, by what; empty where the pipeline has caught up."""
@@ -58,11 +59,9 @@ class Watch:
         return {what: number for what, number in found.items() if number}
 
     def group_offsets(self, group: str, *names: str) -> dict[tuple[str, int], int]:
-        """A group's committed offsets, its name given without prefix."""
-        wanted = [TopicPartition(*where) for where in self._partitions(*names)]
-        with self._consumer(group) as consumer:
-            found = consumer.committed(wanted, timeout=_ASK_S)
-        return {(item.topic, item.partition): item.offset for item in found}
+        """A group's committed offsets, where it has any; its name is given without prefix."""
+        with BrokerOffsets(self._quiet(), self.world.prefix + group) as asker:
+            return asker.committed(self._partitions(*names), _ASK_S)
 
     def group_empty(self, group: str) -> bool:
         """Whether it has no members."""
@@ -106,11 +105,10 @@ class Watch:
 
     def ends(self, *names: str) -> dict[tuple[str, int], int]:
         """The last stable offset of each partition of these topics."""
-        with self._consumer("nobody") as consumer:
-            return {
-                where: consumer.get_watermark_offsets(TopicPartition(*where), timeout=_ASK_S)[1]
-                for where in self._partitions(*names)
-            }
+        return list_offsets(self._quiet(), self._partitions(*names), "latest", Isolation.COMMITTED)
+
+    def _quiet(self) -> dict[str, Any]:
+        return self.world.kafka.client_config() | {"log_level": 2}
 
     def _partitions(self, *names: str) -> list[tuple[str, int]]:
         return [
@@ -118,25 +116,6 @@ class Watch:
             for name in names
             for number in range(self.world.kafka.partitions)
         ]
-
-    @contextmanager
-    def _consumer(self, group: str) -> Iterator[Consumer]:
-        """A client that joins nothing. Not an admin client: with brokers that die under its questions,
-        librdkafka 2.16 ends the process (rd_kafka_enq_once_del_source_return: refcnt > 0).
-        """
-        consumer = Consumer(
-            self.world.kafka.client_config()
-            | {
-                "group.id": self.world.prefix + group,
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "log_level": 2,
-            }
-        )
-        try:
-            yield consumer
-        finally:
-            consumer.close()
 
     def ask(self, query: str) -> list[tuple[object, ...]]:
         """Rows of PostgreSQL."""
