@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from budget_guard.adapters.alert_store import AlertStore, NotOwnerError, ToldOtherwiseError
-from budget_guard.adapters.batches import Batch, Message
+from budget_guard.adapters.batches import Batch, Message, TotalsBatches
 from budget_guard.adapters.judging import Judge
 from budget_guard.adapters.on_demand import reconciled
 from budget_guard.adapters.pages import Walk
@@ -101,6 +101,7 @@ class Guard:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._topic = topic
+        self._batches = TotalsBatches(topic)
         self._parts = parts
         self._limits = limits
         self._clock = clock
@@ -146,7 +147,7 @@ class Guard:
             self._opened = False
             self._group.seek(self._positions)
             messages = []
-        batch = Batch.of(messages, self._topic)
+        batch = self._batches.of(messages)
         if batch.positions:
             self._failpoints.hit("after_consume")
         try:

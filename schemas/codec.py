@@ -61,6 +61,7 @@ class Codec:
         self._inline = {name: _inlined(schema, definitions) for name, schema in definitions.items()}
         self._writers = {name: parse_schema(schema) for name, schema in self._inline.items()}
         self._headers = {name: _header(schema) for name, schema in self._inline.items()}
+        self._heads: dict[str, Any] = {}
         self._written = {
             self._headers[name]: _Written(name, _guarded(schema), None)
             for name, schema in self._writers.items()
@@ -116,6 +117,27 @@ class Codec:
         if left:
             raise Undecodable("body", data[-left:], f"nothing after the record; {left} bytes are left over")
         return record
+
+    def read_head(self, name: str, data: bytes | None) -> tuple[dict[str, Any], int]:
+        """The record without its last field, and where that begins in `data`.
+
+        Raises UnknownSchema for anything but the shipped schema of this name, Undecodable as `decode` does.
+        """
+        if not data or data[:HEADER_BYTES] != self._headers[name]:
+            raise UnknownSchema(
+                "fingerprint", data and data[2:HEADER_BYTES].hex(), f"the shipped one of {name}"
+            )
+        head = self._heads.get(name)
+        if head is None:
+            whole = self._written[self._headers[name]].writer
+            head = self._heads[name] = {**whole, "fields": whole["fields"][:-1]}
+        body = io.BytesIO(data)
+        body.seek(HEADER_BYTES)
+        try:
+            return cast("dict[str, Any]", schemaless_reader(body, head, None)), body.tell()
+        except _READ_FAULTS as error:
+            rule = f"the head of a {name} ({type(error).__name__}: {error})"
+            raise Undecodable("body", data[HEADER_BYTES:], rule) from error
 
     def leading_long(self, name: str, data: bytes) -> int:
         """The record's first field, which is a long, without reading the rest.

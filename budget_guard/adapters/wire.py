@@ -9,6 +9,8 @@ from budget_guard.core.firings import Alert, BudgetLine, ScopeState, Totals
 from pricing.money import format_atto
 from pricing.totals import Key, Scope, Sums, parse_sum, scope_key
 from schemas.codec import CODEC
+from schemas.errors import UnknownSchema, WireError
+from schemas.plain_totals import EntryReader, NotPlain
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -128,23 +130,49 @@ def scope_of(pairs: Mapping[str, str]) -> Scope:
 
 
 def decode_totals(value: bytes | None) -> Totals:
-    """A customer's totals from a value of usage.totals. Raises WireError."""
+    """A customer's totals from a value of usage.totals. Raises WireError; ValueError: a number is none."""
     record = CODEC.decode("RunningTotals", value)
     return Totals(
         record["customer_id"], record["as_of_seq"], record["as_of_us"], entries_of(record["entries"])
     )
 
 
+class TotalsDecoder:
+    """Does what `decode_totals` does, in two steps and half the time. For one thread."""
+
+    def __init__(self) -> None:
+        self._entries = EntryReader(lambda entry: (_key(entry), entry["end_us"]), _sum_of_digits)
+
+    def head(self, value: bytes) -> tuple[str, int]:
+        """Whose totals they are, and their sequence. Raises WireError."""
+        try:
+            record, _ = CODEC.read_head("RunningTotals", value)
+        except UnknownSchema:  # perhaps one of its history
+            record = CODEC.decode("RunningTotals", value)
+        return record["customer_id"], record["as_of_seq"]
+
+    def decode(self, value: bytes) -> Totals:
+        """The totals. Raises as `decode_totals` does."""
+        try:
+            record, at = CODEC.read_head("RunningTotals", value)
+            entries = self._entries.read(value, at)
+        except (NotPlain, WireError):
+            return decode_totals(value)
+        return Totals(
+            record["customer_id"],
+            record["as_of_seq"],
+            record["as_of_us"],
+            {
+                key: Sums(cost, price, events, unpriced_cost, unpriced_price, quantities, end_us)
+                for (key, end_us), cost, price, events, unpriced_cost, unpriced_price, quantities in entries
+            },
+        )
+
+
 def entries_of(entries: list[dict[str, Any]]) -> dict[Key, Sums]:
     """Entries as the wire and totals.customers have them. Raises ValueError for a number that is none."""
     return {
-        (
-            entry["window"],
-            entry["start_us"],
-            scope_of(entry["scope"]),
-            entry["cost_currency"],
-            entry["price_currency"],
-        ): Sums(
+        _key(entry): Sums(
             _atto(entry["cost"]),
             _atto(entry["price"]),
             entry["events"],
@@ -157,11 +185,22 @@ def entries_of(entries: list[dict[str, Any]]) -> dict[Key, Sums]:
     }
 
 
+def _key(entry: Mapping[str, Any]) -> Key:
+    return (
+        entry["window"],
+        entry["start_us"],
+        scope_of(entry["scope"]),
+        entry["cost_currency"],
+        entry["price_currency"],
+    )
+
+
 def _atto(text: str | None) -> int | None:
     return None if text is None else _sum(text)
 
 
 _sum = lru_cache(maxsize=65_536)(parse_sum)  # most entries of a customer's next totals are those it had
+_sum_of_digits = lru_cache(maxsize=65_536)(lambda digits: parse_sum(digits.decode()))
 
 
 def _text(atto: int | None) -> str | None:
