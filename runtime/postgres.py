@@ -37,6 +37,9 @@ BUDGETS_LOCK = 0x7261_7465_0003
 # timed out.
 _INFRASTRUCTURE_SQLSTATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25P04", "25006")
 
+# Whoever wants a table waits behind a migration that waits for it: for no longer than this.
+_MIGRATION_LOCK_TIMEOUT_MS = 5_000
+
 _MIGRATION_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 
 
@@ -184,9 +187,15 @@ def migrate(connection: Connection, migrations: list[Migration] | None = None) -
     Raises:
         MigrationRefusedError: a migration that the database has seen was edited, or this build does not know
             it, or the login may not make what a migration makes.
+        DatabaseUnavailableError: another transaction kept a table that a migration changes for 5 s.
     """
     try:
         return _migrate(connection, shipped_migrations() if migrations is None else migrations)
+    except psycopg.errors.LockNotAvailable as error:
+        raise DatabaseUnavailableError(
+            f"migrations: {_MIGRATION_LOCK_TIMEOUT_MS // 1_000} s in the way of a long transaction"
+            f" ({error.diag.message_primary}); nothing was changed: run it again when that has ended"
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise MigrationRefusedError(
             f"migrations: {error.diag.message_primary}; they are applied by the login that owns the tables"
@@ -211,6 +220,8 @@ def _migrate(connection: Connection, shipped: list[Migration]) -> list[str]:
         seen = _seen_migrations(connection)
         _check_history(shipped, seen)
         pending = [migration for migration in shipped if migration.number not in seen]
+        connection.execute(f"set local lock_timeout = {_MIGRATION_LOCK_TIMEOUT_MS}".encode())
+        connection.execute("set local statement_timeout = 0")  # a key over years of rows takes its time
         for migration in pending:
             connection.execute(migration.sql.encode())
             connection.execute(

@@ -54,6 +54,26 @@ def test_a_migration_that_fails_leaves_nothing(postgres: PostgresFixture) -> Non
         assert connection.execute("select to_regclass('one')").fetchone() == (None,)
 
 
+def test_a_migration_does_not_wait_behind_a_long_reader(postgres: PostgresFixture) -> None:
+    one = Migration(1, "0001_one.sql", "create table one (x integer)")
+    two = Migration(2, "0002_two.sql", "alter table one add column y integer")
+    with connect(postgres.dsn) as connection, connect(postgres.dsn) as reader:
+        migrate(connection, [one])
+        reader.execute("select * from one")
+        with pytest.raises(DatabaseUnavailableError, match="nothing was changed: run it again"):
+            migrate(connection, [one, two])
+        reader.rollback()
+        assert migrate(connection, [one, two]) == [two.name]
+
+
+def test_a_migration_may_take_longer_than_a_statement(postgres: PostgresFixture) -> None:
+    slow = Migration(1, "0001_slow.sql", "select pg_sleep(0.5)")
+    with connect(postgres.dsn, statement_timeout_ms=200) as connection:
+        assert migrate(connection, [slow]) == [slow.name]
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("select pg_sleep(0.5)")
+
+
 def test_a_session_is_utc_and_takes_no_float(postgres: PostgresFixture) -> None:
     with connect(postgres.dsn) as connection:
         assert connection.execute("show timezone").fetchone() == ("UTC",)
