@@ -30,6 +30,7 @@ from tests.prove.world import World
 PARTITIONS = 4
 PER_SECOND = 50.0
 SESSION_MS, TRANSACTION_MS = 5_000, 10_000
+AGGREGATOR_SESSION_MS = 6_000
 WORKERS = (
     "rater-0", "rater-1", "rater-2", "aggregator-0", "aggregator-1", "totals-0", "ledger-0", "ledger-1",
     "guard-0",
@@ -128,7 +129,7 @@ def _environment(world: World, bootstrap: str, receiver: Receiver) -> dict[str, 
         "RATER__TRANSACTION_TIMEOUT_MS": TRANSACTION_MS,
         "RATER__BOOK_POLL_S": 1,
         "RATER__BATCH_WAIT_MS": 100,
-        "AGGREGATOR__SESSION_TIMEOUT_MS": 6_000,
+        "AGGREGATOR__SESSION_TIMEOUT_MS": AGGREGATOR_SESSION_MS,
         "AGGREGATOR__BOOK_POLL_S": 1,
         "AGGREGATOR__REPAIR_MS": 200,
         "TOTALS__SESSION_TIMEOUT_MS": 6_000,

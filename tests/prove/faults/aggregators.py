@@ -8,7 +8,6 @@ from tests.prove.faults.processes import (
     killed_at,
     paused,
     reach,
-    restarted,
     state_deleted,
     state_dir,
     wrong_clock,
@@ -16,6 +15,7 @@ from tests.prove.faults.processes import (
 )
 from tests.prove.faults.raters import _delete as delete
 from tests.prove.nemesis import Lane, Step, Striker
+from tests.prove.run import AGGREGATOR_SESSION_MS
 from tests.prove.services import Life
 from tests.prove.watching import wait_for
 
@@ -82,8 +82,20 @@ def in_revoke(striker: Striker) -> None:
             striker,
             "aggregator-0",
             Life(failpoints="in_revoke:1:kill"),
-            nudge=lambda _: restarted(striker, "aggregator-1"),
+            nudge=_without_the_other,
         )
+
+
+def _without_the_other(striker: Striker) -> None:
+    """A static member that is back within its session changes nothing for the others: it stays away longer."""
+    services = striker.services
+    services.stop("aggregator-1")
+    wait_for(
+        lambda: bool(services.acted("aggregator-0")),
+        AGGREGATOR_SESSION_MS / 1000 + 4,
+        striker.run.ending.is_set,
+    )
+    services.start("aggregator-1")
 
 
 def gap(striker: Striker) -> None:

@@ -146,10 +146,3 @@ def state_deleted(name: str, folder: str) -> Step:
 def state_dir(striker: Striker, folder: str) -> Path:
     """A service's folder in the run's project: rater/slot-0."""
     return striker.run.directory / "project" / ".ratestream" / folder
-
-
-def restarted(striker: Striker, name: str) -> None:
-    """Told to stop, and started again."""
-    striker.services.stop(name)
-    time.sleep(0.2)
-    striker.services.start(name)
