@@ -87,7 +87,7 @@ def in_revoke(striker: Striker) -> None:
 
 
 def _without_the_other(striker: Striker) -> None:
-    """A static member that is back within its session changes nothing for the others: it stays away longer."""
+    """A static member back within its session changes nothing for the others: it stays away longer."""
     services = striker.services
     services.stop("aggregator-1")
     wait_for(
