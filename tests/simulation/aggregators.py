@@ -222,7 +222,7 @@ class SimTransport:
             if loop.time() >= self._commit_s:
                 self._commit_s = loop.time() + 1.5
                 self._commit()
-            await asyncio.sleep(0.05 + schedule.random.random() * (3 if schedule.quiet else 0.8))
+            await asyncio.sleep(0.05 + schedule.random.random() * (3 if schedule.quiet else 1.6))
 
     async def _membership(self) -> None:
         group, member = self._group, self._member
