@@ -6,6 +6,7 @@ from functools import cache, partial
 from typing import Any
 
 from aggregator.core.parts import Parts, PartsError
+from budget_guard.adapters.wire import TotalsDecoder, decode_totals
 from pricing.compile import CompiledBook, compile_book
 from pricing.errors import UsageError
 from pricing.rate import rate
@@ -114,6 +115,32 @@ def _column_samples() -> list[bytes]:
         bytes([number]) + CODEC.encode(name, RECORDS[name])[HEADER_BYTES:]
         for number, name in enumerate(COLUMNS)
     ]
+
+
+_TOTALS = TotalsDecoder()  # one for all inputs: what it has learnt of one must not tell in another
+
+
+def run_totals(data: bytes) -> None:
+    """A customer's totals read by hand are those that the codec reads, and so is what is wrong with them."""
+    value = CODEC.fingerprint("RunningTotals") + data
+    try:
+        wanted = decode_totals(value)
+    except ValueError as error:
+        try:
+            found = _TOTALS.decode(value)
+        except ValueError as same:
+            hold(true=str(same) == str(error), what=f"by hand: {same}; by the codec: {error}")
+            raise
+        hold(true=False, what=f"by hand {found}; the codec refuses it: {error}")
+    found = _TOTALS.decode(value)
+    hold(true=found == wanted, what=f"by hand {found}; by the codec {wanted}")
+    hold(true=_TOTALS.head(value) == (wanted.customer_id, wanted.as_of_seq), what="another head")
+
+
+def _totals_samples() -> list[bytes]:
+    record = RECORDS["RunningTotals"]
+    many = record | {"entries": list(record["entries"]) * 40}
+    return [CODEC.encode("RunningTotals", one)[HEADER_BYTES:] for one in (record, many)]
 
 
 def run_frames(data: bytes) -> None:
@@ -238,6 +265,7 @@ _AVRO_WORDS = (b"\xff" * 9 + b"\x01", b"\x80" * 9 + b"\x01", b"\x01", b"\xc3\x01
 TARGETS = (
     Target("codec", run_codec, (WireError,), _samples, _AVRO_WORDS),
     Target("columns", run_columns, (WireError,), _column_samples, _AVRO_WORDS),
+    Target("totals", run_totals, (ValueError,), _totals_samples, _AVRO_WORDS),
     Target("frames", run_frames, (), _frame_samples, bytes_max=512),
     Target("cloudevents", run_cloudevents, (InvalidEvent,), _json_samples, _JSON_WORDS),
     Target("rating", run_rating, (WireError, UsageError), _event_samples, _AVRO_WORDS),
