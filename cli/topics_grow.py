@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from aggregator.settings import AggregatorSettings
+from aggregator.totals_settings import TotalsSettings
 from budget_guard.adapters.publisher import publish_states_again
 from budget_guard.settings import GuardSettings
 from cli.topic_specs import specs
@@ -40,7 +41,7 @@ from schemas.topics import TOPICS, consumer_limits, producer_limits
 
 _CLIENT_ID = "ratestream-grow"
 _TRANSACTION_MS = 900_000  # the most that a broker allows unless told otherwise
-_PREFIX = re.compile(r"^(?P<before>.*?)(?:g(?P<number>\d+)\.)?$")
+_PREFIX = re.compile(r"^(?P<before>.*?)(?:(?<![A-Za-z0-9])g(?P<number>\d+)\.)?$")
 _INPUTS = (declared.USAGE_EVENTS, declared.USAGE_CORRECTIONS)
 CLOSED = {"max.message.bytes": "1"}
 _POINTS = FAILPOINTS | {"after_topics", "after_close", "after_generation"}
@@ -65,10 +66,11 @@ class Done:
 
 
 def next_prefix(prefix: str) -> str:
-    """The prefix of the generation after that one: "" to g2., a. to a.g2., a.g2. to a.g3."""
+    """The prefix of the generation after that one: "" to g2., a. and a to a.g2., a.g2. to a.g3."""
     found = _PREFIX.match(prefix)
     before, number = (prefix, None) if found is None else (found["before"], found["number"])
-    return f"{before}g{int(number or 1) + 1}."
+    dot = "." if before[-1:].isalnum() else ""
+    return f"{before}{dot}g{int(number or 1) + 1}."
 
 
 def check_not_ended(loader: SettingsLoader, kafka: KafkaSettings, closed: Sequence[str]) -> None:
@@ -229,6 +231,7 @@ class _Growing:
             section("ledger", SinkSettings).group_id,
             section("guard", GuardSettings).group_id,
             section("aggregator", AggregatorSettings).group_id,
+            section("totals", TotalsSettings).group_id,
         )
         return [self._old.topic_prefix + group_id for group_id in ids]
 

@@ -141,7 +141,9 @@ class Growth:
             writer.commit()
         except AbortNeededError as error:
             writer.abort()
-            raise InfrastructureError(f"nothing was written: {error}; grow again") from error
+            raise InfrastructureError(
+                f"nothing was written: {error}; grow again, the old inputs stay closed"
+            ) from error
         failpoints.hit("after_commit")
 
     def _take(self, spool: Spool, result: BatchResult) -> None:

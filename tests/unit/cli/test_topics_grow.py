@@ -21,7 +21,10 @@ from runtime.settings import KafkaSettings, SettingsLoader
         ("g9.", "g10."),
         ("prod.", "prod.g2."),
         ("prod.g2.", "prod.g3."),
-        ("a", "ag2."),
+        ("a", "a.g2."),
+        ("log2.", "log2.g2."),
+        ("dev-", "dev-g2."),
+        ("dev-g2.", "dev-g3."),
     ],
 )
 def test_the_next_generation_has_the_next_number(prefix: str, following: str) -> None:
