@@ -126,6 +126,7 @@ def _capacity(figures: Figures) -> str:
     ]
     rows.append(("**CPU-s a million: together**", _of(rounds, "cpu_s_per_million_together")))
     rows.append(("CPU-s a million: broker, beside it", _of(rounds, "broker_cpu_s_per_million")))
+    rows.append(("alerts meanwhile, which the guard's share holds", _of(rounds, "alerts")))
     return table(("what", f"a backlog of {number(rounds[0]['events'])} events"), rows)
 
 

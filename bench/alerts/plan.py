@@ -12,12 +12,13 @@ from typing import NamedTuple
 from bench.aggregator.oracle import HOUR_US
 from bench.traffic import Happening
 from pricing.budgets import Budget, Threshold
-from pricing.money import format_atto
+from pricing.money import ATTO, format_atto
 from rate_book.budgets.content import BudgetContent
 
 CHANNEL = "oncall"
 CURRENCY = "USD"
 _SEED = 20_261_123
+_BEYOND = 10**12 * ATTO  # no customer here spends as much
 
 
 class Crossing(NamedTuple):
@@ -28,8 +29,8 @@ class Crossing(NamedTuple):
     amount: str
 
 
-def plan(
-    happenings: Sequence[Happening], warm: int, first: int, last: int, each: int
+def plan(  # noqa: PLR0917 - of what, from where to where, how many
+    happenings: Sequence[Happening], warm: int, first: int, last: int, each: int, every: int = 1
 ) -> tuple[BudgetContent, dict[Crossing, int]]:
     """Budgets, and the number of the event that crosses each threshold.
 
@@ -39,6 +40,7 @@ def plan(
         first: events from this one up to `last` hold the others.
         last: exclusive.
         each: thresholds of a customer, where it has so many events.
+        every: of so many customers one reaches its thresholds; the others' are out of reach.
     """
     rng = random.Random(_SEED)
     sums: dict[tuple[str, int], int] = defaultdict(int)
@@ -50,7 +52,10 @@ def plan(
         if price > 0:
             reached[happening.customer_id].append((happening.number, sums[hour]))
     amounts: dict[str, set[int]] = {}
-    for customer_id, found in sorted(reached.items()):
+    for order, (customer_id, found) in enumerate(sorted(reached.items())):
+        if order % every:
+            amounts[customer_id] = {_BEYOND * (number + 1) for number in range(each)}
+            continue
         inside = [amount for number, amount in found if first <= number < last]
         amounts[customer_id] = set(rng.sample(inside, min(each, len(inside))))
     early = happenings[0].customer_id

@@ -75,8 +75,10 @@ class Phase:
     others: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
     @classmethod
-    def made(cls, loader: SettingsLoader, folder: Path, count: int, rate: int, thresholds: int) -> "Phase":
-        """Events in a file, budgets whose crossings are known, nothing started yet."""
+    def made(  # noqa: PLR0917 - where and how much
+        cls, loader: SettingsLoader, folder: Path, count: int, rate: int, thresholds: int, every: int = 1
+    ) -> "Phase":
+        """Events in a file, budgets whose crossings are known, nothing started yet; `every` as in `plan`."""
         dsn = empty_database(loader)
         with connect(dsn) as connection:
             migrate(connection)
@@ -87,7 +89,7 @@ class Phase:
         span = span_us(whole, min(rate, _EVENT_TIME_RATE))
         happenings = list(traffic.play(whole, now_us - span, span))
         quiet = count // 12
-        content, crossings = plan(happenings, WARM, WARM + quiet, whole - quiet, thresholds)
+        content, crossings = plan(happenings, WARM, WARM + quiet, whole - quiet, thresholds, every)
         check_budgets(content, book())
         with connect(dsn) as connection:
             apply_budgets(connection, content, author="bench")

@@ -33,13 +33,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Events of the backlog, how often; how long each share of the capacity lasts."""
+    """Events of the backlog, how often; how long each share of the capacity lasts; each one's thresholds.
+
+    While the backlog is worked off one customer of `customers_for_one_that_crosses` reaches them, still far
+    more than in life; below capacity all do, for latencies want many alerts.
+    """
 
     backlog: int = 200_000
     rounds: int = 2
     seconds: int = 40
     shares: tuple[int, ...] = (25, 50, 75)
     thresholds: int = 3
+    customers_for_one_that_crosses: int = 20
 
 
 SHORT = Sizes(backlog=10_000, rounds=1, seconds=10, shares=(25, 50), thresholds=1)
@@ -65,7 +70,14 @@ def run(loader: SettingsLoader, sizes: Sizes, say: Say) -> dict[str, Any]:
 def _capacity(loader: SettingsLoader, sizes: Sizes) -> dict[str, Any]:
     """Events a second until the last event has passed each stage, everything from a standing start."""
     with tempfile.TemporaryDirectory() as name:
-        phase = Phase.made(loader, Path(name), sizes.backlog, _MILLION, sizes.thresholds)
+        phase = Phase.made(
+            loader,
+            Path(name),
+            sizes.backlog,
+            _MILLION,
+            sizes.thresholds,
+            sizes.customers_for_one_that_crosses,
+        )
         try:
             phase.start()
             ended = phase.run()
