@@ -54,7 +54,7 @@ class EntryReader(Generic[K, N]):
         try:
             while value[at]:
                 many, at = _count(value, at)
-                if many < 0:  # a block that tells its size
+                if many <= 0:  # a block that tells its size, or the end written with more bytes than it needs
                     raise NotPlain
                 for _ in range(many):
                     head, at = self._head_at(value, at, head)

@@ -131,7 +131,7 @@ def test_what_the_aggregator_writes_is_read_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize("rest", [b"", b"\0\0", b"\2", b"\x01\0"])
+@pytest.mark.parametrize("rest", [b"", b"\0\0", b"\2", b"\x01\0", b"\x80\0", b"\x80\0\x80\0\0"])
 def test_bytes_that_are_no_whole_array_are_left_to_the_codec(rest: bytes) -> None:
     with pytest.raises(NotPlain):
         EntryReader(lambda head: head, bytes.decode).read(rest, 0)
