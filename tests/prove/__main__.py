@@ -15,8 +15,10 @@ from itertools import count
 from pathlib import Path
 
 from cli.stack.process import StackError, locked
+from schemas.topics import USAGE_EVENTS
 from tests.fix_stack import ROOT
 from tests.prove import checking, release
+from tests.prove.batches import batch_of
 from tests.prove.cluster import Cluster
 from tests.prove.coverage import seen
 from tests.prove.faults import aggregators, behind, brokers, operating, raters, upgrade
@@ -104,6 +106,22 @@ def _run(run: Run, verdict: Verdict, minutes: float, excuse: str) -> None:
     aborted = [entry["name"] for entry in run.journal.entries("library")]
     if aborted:
         verdict.notes.append(f"ended inside a native library, and started again: {', '.join(aborted)}")
+    if run.load.copies:
+        verdict.notes.append(_twice(run))
+
+
+def _twice(run: Run) -> str:
+    """What the publisher's client appended again, and by whom the brokers say that it was written."""
+    partition, *offsets = run.load.copies[0]
+    topic = run.world.prefix + USAGE_EVENTS
+    folders = sorted(run.cluster.stack.place.kafka.parent.glob("kafka*/data"))
+    heads = [
+        next(filter(None, (batch_of(data, topic, partition, at) for data in folders)), None) for at in offsets
+    ]
+    return (
+        f"{len(run.load.copies)} records stand twice on usage.events: the client appended batches again, "
+        f"the first of them as {' and '.join(str(head) for head in heads)}"
+    )
 
 
 def _previous(directory: Path, verdict: Verdict) -> tuple[Path | None, str]:

@@ -2,8 +2,9 @@
 
 A broker that had appended a batch, and died before it said so, acknowledges the client's next try without
 an offset: it knows the batch's number and no longer its place. Where such a record stands is looked for at
-the end: it is the only one of its bytes that no other acknowledgement names. A second copy would stay
-unnamed, and fail the run.
+the end: it is one of its bytes that no other acknowledgement names. And where all brokers died, the client
+may have appended a batch again under a new number: what it acknowledged is the second copy, the first is
+found by its bytes and is a record of its own. What has nobody's bytes fails the run.
 """
 
 import threading
@@ -19,6 +20,8 @@ from runtime.settings import KafkaSettings
 from schemas.topics import USAGE_EVENTS, consumer_limits, producer_limits
 from tests.prove.journal import Journal
 from tests.prove.stream import Item, Stream, identity
+
+_Bytes = tuple[int, bytes | None, bytes | None]  # partition, key, value
 
 _PAUSE_S = 0.1
 _FLUSH_S = 120.0
@@ -36,6 +39,9 @@ class Load:
         self._first: dict[tuple[str, str, str], int] = {}
         self._named: set[tuple[int | None, int | None]] = set()
         self._placeless: list[tuple[Item, int]] = []
+        self._placed: dict[_Bytes, list[tuple[Item, int]]] = {}
+        self.copies: list[tuple[int, int, int]] = []
+        """Partition and offset of records that were never acknowledged, and the offset of one that was."""
         self._waiting: list[tuple[Item, dict[str, Any]]] = []
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -67,6 +73,7 @@ class Load:
         self.unacknowledged += self.producer.flush(_FLUSH_S)
         if self._placeless:
             self._place()
+        self._find_copies()
 
     def publish(self, item: Item, wait_s: float = 60.0) -> None:
         """Publish one record now and wait until it stands in the journal."""
@@ -119,6 +126,8 @@ class Load:
     def _acknowledged(self, item: Item, partition: int | None, offset: int | None, append_us: int) -> None:
         place = {"topic": USAGE_EVENTS, "partition": partition, "offset": offset, "append_us": append_us}
         with self._lock:
+            if partition is not None and offset is not None:
+                self._placed.setdefault((partition, item.key, item.value), []).append((item, offset))
             if item.kind == "event" and item.event is not None and offset is not None:
                 self._first[identity(item.event)] = offset
             told = self._told(item)
@@ -142,6 +151,7 @@ class Load:
                     )
                     if match is not None and (partition, record.offset) not in self._named:
                         lost.remove(match)
+                        self._named.add((partition, record.offset))
                         self._acknowledged(match, partition, record.offset, record.timestamp_us)
             for item in lost:
                 self.unacknowledged += 1
@@ -150,6 +160,25 @@ class Load:
         waiting, self._waiting = self._waiting, []
         for item, place in waiting:
             self._acknowledged(item, place["partition"], place["offset"], place["append_us"])
+
+    def _find_copies(self) -> None:
+        """Records that no acknowledgement names, and somebody published all the same."""
+        config = self._kafka.client_config() | consumer_limits(USAGE_EVENTS)
+        everywhere = [(self._topic, partition) for partition in range(self._kafka.partitions)]
+        with PartitionReader(config) as reader:
+            for (topic, partition), end in list_offsets(config, everywhere, "latest").items():
+                for record in reader.read(topic, partition, 0, end):
+                    placed = self._placed.get((partition, record.key, record.value))
+                    if (partition, record.offset) in self._named or not placed:
+                        continue
+                    of = placed[0][1]
+                    self.copies.append((partition, record.offset, of))
+                    place = {
+                        "partition": partition,
+                        "offset": record.offset,
+                        "append_us": record.timestamp_us,
+                    }
+                    self._journal.add("copy", **place, of=of)
 
     @staticmethod
     def _told(item: Item) -> dict[str, Any]:

@@ -77,7 +77,7 @@ AFTER_FAULT_S = 30.0
 
 def story(entries: Iterable[Json]) -> Story:
     """Everything that the journal says. Later versions of books and budgets stand beside earlier ones."""
-    found, listed = Story(), list(entries)
+    found, listed = Story(), with_copies(list(entries))
     for entry in listed:
         kind = entry["kind"]
         if kind in PUBLISHED:
@@ -99,6 +99,32 @@ def story(entries: Iterable[Json]) -> Story:
     found.faults = _faults(listed)
     found.gap = any(entry["kind"] == "fault" and entry["name"] == "frames are missing" for entry in listed)
     return found
+
+
+def with_copies(entries: list[Json]) -> list[Json]:
+    """The journal as if the client had told of every copy: the first is the event, the others repeat it."""
+    copies = [entry for entry in entries if entry["kind"] == "copy"]
+    if not copies:
+        return entries
+    made = [dict(entry) for entry in entries if entry["kind"] != "copy"]
+    at = {(entry["partition"], entry["offset"]): entry for entry in made if entry["kind"] in PUBLISHED}
+    for copy in copies:
+        known = at[copy["partition"], copy["of"]]
+        place = {name: copy[name] for name in ("partition", "offset", "append_us")}
+        twin = {**known, **place}
+        if known["kind"] == "event" and copy["offset"] < known["offset"]:
+            first, later, old = twin, known, known["offset"]
+            for entry in made:
+                if entry.get("of") == old and entry.get("partition") == copy["partition"]:
+                    entry["of"] = copy["offset"]
+            later |= {"kind": "repeat", "encoding": "bytes", "of": copy["offset"]}
+            made.append(first)
+        else:
+            if known["kind"] == "event":
+                twin |= {"kind": "repeat", "encoding": "bytes", "of": known["offset"]}
+            made.append(twin)
+        at[copy["partition"], copy["offset"]] = made[-1]
+    return made
 
 
 def identity_of(record: Json) -> Identity:
