@@ -109,25 +109,34 @@ def _same_work(figures: Figures) -> str:
 
 
 def _capacity(figures: Figures) -> str:
-    rounds = figures["capacity"]
-    rows: list[tuple[str, str]] = [
-        ("events/s until everything is everywhere", _of(rounds, "events_per_s")),
-    ]
-    rows += [
-        (
-            f"events/s until all are {stage}",
-            spread([round_["by_stage_events_per_s"][stage] for round_ in rounds]),
-        )
-        for stage in rounds[0]["by_stage_events_per_s"]
-    ]
-    rows += [
-        (f"CPU-s a million: {part}", spread([round_["cpu_s_per_million"][part] for round_ in rounds]))
-        for part in rounds[0]["cpu_s_per_million"]
-    ]
-    rows.append(("**CPU-s a million: together**", _of(rounds, "cpu_s_per_million_together")))
-    rows.append(("CPU-s a million: broker, beside it", _of(rounds, "broker_cpu_s_per_million")))
-    rows.append(("alerts meanwhile, which the guard's share holds", _of(rounds, "alerts")))
-    return table(("what", f"a backlog of {number(rounds[0]['events'])} events"), rows)
+    rounds, longer = figures["capacity"], figures.get("longer_transactions")
+    head = ["what", f"a backlog of {number(rounds[0]['events'])} events"]
+    rows = _capacity_rows(rounds)
+    if not longer:
+        return table(head, rows.items())
+    beside = _capacity_rows(longer)
+    head.append(f"once, transactions of {longer[0]['batch_wait_ms'] / 1000:g} s")
+    return table(head, ((what, text, beside[what]) for what, text in rows.items()))
+
+
+def _capacity_rows(rounds: Sequence[Figures]) -> dict[str, str]:
+    stages, parts = rounds[0]["by_stage_events_per_s"], rounds[0]["cpu_s_per_million"]
+    return {
+        "events/s until everything is everywhere": _of(rounds, "events_per_s"),
+        **{
+            f"events/s until all are {stage}": spread(
+                [round_["by_stage_events_per_s"][stage] for round_ in rounds]
+            )
+            for stage in stages
+        },
+        **{
+            f"CPU-s a million: {part}": spread([round_["cpu_s_per_million"][part] for round_ in rounds])
+            for part in parts
+        },
+        "**CPU-s a million: together**": _of(rounds, "cpu_s_per_million_together"),
+        "CPU-s a million: broker, beside it": _of(rounds, "broker_cpu_s_per_million"),
+        "alerts meanwhile, which the guard's share holds": _of(rounds, "alerts"),
+    }
 
 
 def _latency(figures: Figures) -> str:

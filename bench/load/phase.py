@@ -36,7 +36,6 @@ MODULES = {
     "totals": "aggregator.totals",
     "guard": "budget_guard",
 }
-TRANSACTION_MS = 100
 WARM = 2_000
 _WATCHED = 10_000  # events, about; each customer's last beside them
 _EVENT_TIME_RATE = 10_000  # a backlog's events lie so many a second apart in event time
@@ -75,10 +74,14 @@ class Phase:
     others: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
     @classmethod
-    def made(  # noqa: PLR0917 - where and how much
-        cls, loader: SettingsLoader, folder: Path, count: int, rate: int, thresholds: int, every: int = 1
-    ) -> "Phase":
-        """Events in a file, budgets whose crossings are known, nothing started yet; `every` as in `plan`."""
+    def made(
+        cls, loader: SettingsLoader, folder: Path, count: int, rate: int, thresholds: int,
+        *, every: int = 1, batch_wait_ms: int | None = None,
+    ) -> "Phase":  # fmt: skip
+        """Events in a file, budgets whose crossings are known, nothing started yet.
+
+        `every` as in `plan`; `batch_wait_ms` is how long a rater gathers a transaction, None: as shipped.
+        """
         dsn = empty_database(loader)
         with connect(dsn) as connection:
             migrate(connection)
@@ -98,10 +101,9 @@ class Phase:
                 write_event(file, happening.customer_id.encode(), traffic.encoded(happening))
         (folder / "watched").write_text(json.dumps(_watched(happenings, crossings)), encoding="utf-8")
         world = make_world(loader, dsn, folder)
-        environment = world.environment() | {
-            "RATESTREAM_RATER__BATCH_WAIT_MS": str(TRANSACTION_MS),
-            "RATESTREAM_AGGREGATOR__STATE_DIR": str(folder / "live"),
-        }
+        environment = world.environment() | {"RATESTREAM_AGGREGATOR__STATE_DIR": str(folder / "live")}
+        if batch_wait_ms is not None:
+            environment["RATESTREAM_RATER__BATCH_WAIT_MS"] = str(batch_wait_ms)
         stack = None if loader.names_endpoint("kafka") else LocalStack(loader.project_dir)
         return cls(world, folder, whole, rate, crossings, Services(environment, folder), stack)
 

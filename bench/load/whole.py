@@ -18,6 +18,7 @@ from bench.load.watch import STAGES
 from runtime.settings import SettingsLoader
 
 _MILLION = 1_000_000
+_LONG_WAIT_MS = 1_000  # what fewer and larger transactions save, for who can wait
 _QUANTILES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999))
 _PARTS = {  # a part: its process, and what its database connections' names begin with
     "rater": ("rater", ("ratestream-rater", "ratestream-book")),
@@ -57,6 +58,8 @@ def run(loader: SettingsLoader, sizes: Sizes, say: Say) -> dict[str, Any]:
     for number in range(1, sizes.rounds + 1):
         say(f"whole pipeline: round {number}: a backlog of {sizes.backlog:,} events ...")
         capacity.append(_capacity(loader, sizes))
+    say(f"whole pipeline: the same, transactions of {_LONG_WAIT_MS} ms ...")
+    longer = [{"batch_wait_ms": _LONG_WAIT_MS, **_capacity(loader, sizes, _LONG_WAIT_MS)}]
     rates = [figures["events_per_s"] for figures in capacity]
     middle = statistics.median(rates)
     shares = []
@@ -64,10 +67,15 @@ def run(loader: SettingsLoader, sizes: Sizes, say: Say) -> dict[str, Any]:
         rate = max(1, round(middle * share / 100))
         say(f"whole pipeline: {share} % of its capacity, {rate:,} events/s for {sizes.seconds} s ...")
         shares.append({"share_percent": share, **_open_loop(loader, sizes, rate)})
-    return {"capacity": capacity, "capacity_events_per_s": middle, "open_loop": shares}
+    return {
+        "capacity": capacity,
+        "capacity_events_per_s": middle,
+        "longer_transactions": longer,
+        "open_loop": shares,
+    }
 
 
-def _capacity(loader: SettingsLoader, sizes: Sizes) -> dict[str, Any]:
+def _capacity(loader: SettingsLoader, sizes: Sizes, batch_wait_ms: int | None = None) -> dict[str, Any]:
     """Events a second until the last event has passed each stage, everything from a standing start."""
     with tempfile.TemporaryDirectory() as name:
         phase = Phase.made(
@@ -76,7 +84,8 @@ def _capacity(loader: SettingsLoader, sizes: Sizes) -> dict[str, Any]:
             sizes.backlog,
             _MILLION,
             sizes.thresholds,
-            sizes.customers_for_one_that_crosses,
+            every=sizes.customers_for_one_that_crosses,
+            batch_wait_ms=batch_wait_ms,
         )
         try:
             phase.start()
@@ -165,7 +174,7 @@ def spread(nanoseconds: Iterable[int]) -> dict[str, float]:
 def show(figures: dict[str, Any]) -> None:
     """The figures as text."""
     print(f"\nwhole pipeline: {figures['capacity_events_per_s']:,} events/s")
-    for round_ in figures["capacity"]:
+    for round_ in (*figures["capacity"], *figures["longer_transactions"]):
         parts = json.dumps(round_["cpu_s_per_million"])
         print(f"  {round_['events_per_s']:,} events/s; CPU-s a million {parts}")
         print(
