@@ -16,7 +16,7 @@ class RaterSettings(Section):
     group_id: str = Field(default="rater", min_length=1, description="the topic prefix is put in front")
     batch_records_max: int = Field(default=10_000, ge=1, le=100_000)
     batch_mib_max: int = Field(default=32, ge=1, le=1024)
-    batch_wait_ms: int = Field(default=200, ge=1, le=10_000)
+    batch_wait_ms: int = Field(default=100, ge=1, le=10_000)
     session_timeout_ms: int = Field(default=10_000, ge=1_000)
     transaction_timeout_ms: int = Field(default=30_000, ge=2_000)
     max_poll_interval_ms: int = Field(default=900_000, ge=10_000, description="bounds a cold restore")
