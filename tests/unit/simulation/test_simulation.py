@@ -41,7 +41,8 @@ def test_a_seed_replays_exactly_whatever_the_hashes_of_strings() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no_rewind", "never_retired", "no_digests", "reply_means_done", "folded_twice"]
+    "name",
+    ["no_rewind", "no_wait_for_stable", "no_digests", "reply_means_done", "folded_twice", "no_horizon"],
 )
 def test_a_guard_that_is_taken_out_is_missed(name: str) -> None:
     assert found_by(name, range(15)) is not None
