@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -60,17 +61,24 @@ def windows_of(settings: WindowSettings) -> Windows:
 
 
 def main(loader: SettingsLoader | None = None) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Run until SIGTERM or SIGINT. One that comes while it starts ends it at once: nothing is open then.
 
     Raises:
         ReportedError: infrastructure failed beyond its budget, or a setting is wrong.
     """
-    stopping = threading.Event()
+    stopping, started = threading.Event(), threading.Event()
+
+    def told(*_: object) -> None:
+        stopping.set()
+        if not started.is_set():
+            sys.exit(0)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, told)
     with ExitStack() as stack:
         rater = assemble(loader or SettingsLoader.of_process(), stack)
         tune_collector()
+        started.set()
         try:
             rater.run(stopping.is_set)
         except Exception as error:

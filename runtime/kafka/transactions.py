@@ -30,6 +30,7 @@ _QUEUE_FULL_WAIT_S = 0.05
 # librdkafka's send_offsets_to_transaction() ignores its time-out while the group's coordinator is away, as
 # after a broker's restart, and may never return (librdkafka issue 5456, seen with 2.16).
 _HUNG_S = 10.0
+_UNHEARD_S = 1.0
 
 
 class TransactionalProducer:
@@ -60,8 +61,22 @@ class TransactionalProducer:
 
     def _start(self) -> Producer:
         producer = Producer(self._config)
-        self._call("init_transactions", producer.init_transactions)
+        self._call("init_transactions", lambda left_s: self._initialise(producer, left_s))
         return producer
+
+    def _initialise(self, producer: Producer, left_s: float) -> None:
+        """In short calls, each of which goes on where the last one was: no signal is heard inside of them."""
+        deadline_s = self._clock.monotonic_s() + left_s
+        while True:
+            wait_s = max(deadline_s - self._clock.monotonic_s(), 0.1)
+            try:
+                producer.init_transactions(min(wait_s, _UNHEARD_S))
+            except KafkaException as exception:
+                timed_out = error_of(exception).code() == KafkaError._TIMED_OUT  # noqa: SLF001 - no other name
+                if not timed_out or self._clock.monotonic_s() >= deadline_s:
+                    raise
+            else:
+                return
 
     def begin(self) -> None:
         """Open a transaction, with a new producer if the last end was doubtful."""

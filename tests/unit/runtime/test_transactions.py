@@ -1,11 +1,14 @@
 """The transactional producer's answers to errors, with a producer that fails as told."""
 
+import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from runtime.clock import SystemClock
 from runtime.kafka import transactions
 from runtime.kafka.errors import AbortNeededError, FencedError, KafkaUnavailableError
 from runtime.kafka.transactions import TransactionalProducer
@@ -149,3 +152,23 @@ def test_unacknowledged_records_abort_and_retire(clock: FakeClock, monkeypatch: 
         producer.flush()
     producer.begin()
     assert producer.retired == 1
+
+
+def test_a_signal_is_heard_while_no_broker_is_there() -> None:
+    class Heard(Exception):
+        pass
+
+    def hear(*_: object) -> None:
+        raise Heard
+
+    before = signal.signal(signal.SIGALRM, hear)
+    config = {"bootstrap.servers": "127.0.0.1:1", "transactional.id": "t", "log_level": 0}
+    begun_s = time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(Heard):
+            TransactionalProducer(config, SystemClock(), timeout_s=60.0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - begun_s < 30
