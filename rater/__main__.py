@@ -61,7 +61,7 @@ def windows_of(settings: WindowSettings) -> Windows:
 
 
 def main(loader: SettingsLoader | None = None) -> None:
-    """Run until SIGTERM or SIGINT. One that comes while it starts ends it at once: nothing is open then.
+    """Run until SIGTERM or SIGINT. One that comes while it starts ends it at once: nothing is begun then.
 
     Raises:
         ReportedError: infrastructure failed beyond its budget, or a setting is wrong.
@@ -77,8 +77,8 @@ def main(loader: SettingsLoader | None = None) -> None:
         signal.signal(number, told)
     with ExitStack() as stack:
         rater = assemble(loader or SettingsLoader.of_process(), stack)
-        tune_collector()
         started.set()
+        tune_collector()
         try:
             rater.run(stopping.is_set)
         except Exception as error:

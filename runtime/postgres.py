@@ -37,7 +37,7 @@ BUDGETS_LOCK = 0x7261_7465_0003
 # timed out.
 _INFRASTRUCTURE_SQLSTATES = ("08", "53", "57P", "40001", "40P01", "55P03", "25P03", "25P04", "25006")
 
-# Whoever wants a table waits behind a migration that waits for it: for no longer than this.
+# Whoever wants a table waits behind a migration that waits for it: for each table no longer than this.
 _MIGRATION_LOCK_TIMEOUT_MS = 5_000
 
 _MIGRATION_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
@@ -216,7 +216,12 @@ def migrate_if_ours(connection: Connection) -> list[str]:
 
 def _migrate(connection: Connection, shipped: list[Migration]) -> list[str]:
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATIONS_LOCK,))
+        try:
+            connection.execute("select pg_advisory_xact_lock(%s)", (MIGRATIONS_LOCK,))
+        except psycopg.errors.QueryCanceled as error:
+            raise DatabaseUnavailableError(
+                "migrations: another process is applying them; run it again when that has ended"
+            ) from error
         seen = _seen_migrations(connection)
         _check_history(shipped, seen)
         pending = [migration for migration in shipped if migration.number not in seen]

@@ -1,6 +1,7 @@
 """Entries of RunningTotals read by hand, twice as fast as by the schema: what an entry is of hardly ever
 changes and is known by its bytes; what is left of it are short texts and counts.
 
+A head that is new costs more than the codec does, so where more are in use than are kept, the codec reads.
 Whatever is not as the aggregator writes it (`NotPlain`) is to be read by the codec, which says what is wrong.
 A test holds both to the same answer.
 """
@@ -11,6 +12,8 @@ from typing import Any, Final, Generic, TypeVar
 from schemas.codec import CODEC
 
 _KNOWN_MAX: Final = 50_000
+_NEW_MAX: Final = 4  # one head of so many may be new before the next values are left to the codec
+_LEFT_TO_CODEC: Final = 10_000  # so many of them
 _LONG_OR_NEGATIVE: Final = 0x81  # bits that a count or a length of 0 to 63 has not
 _SHIFT_MAX: Final = 56  # nine bytes; what is longer may be beyond 64 bits
 _SOME: Final = 2  # the branch of ["null", "string"] that has a value
@@ -39,6 +42,8 @@ class EntryReader(Generic[K, N]):
         self._heads: dict[bytes, K] = {}
         self._next: dict[bytes, bytes] = {}  # the head that lately came behind a head, in anybody's totals
         self._names: dict[bytes, str] = {}
+        self._read = self._new = 0  # entries and new heads since the heads were last forgotten
+        self._left = 0
 
     def read(self, value: bytes, at: int) -> list[tuple[K, N | None, N | None, int, int, int, dict[str, N]]]:
         """The array of entries that begins at `at` and ends the value: head, cost, price, events,
@@ -47,8 +52,14 @@ class EntryReader(Generic[K, N]):
         Raises:
             NotPlain: let the codec read it.
         """
+        if self._left:
+            self._left -= 1
+            raise NotPlain
         if len(self._heads) > _KNOWN_MAX or len(self._names) > _KNOWN_MAX:
+            if self._new * _NEW_MAX > self._read:
+                self._left = _LEFT_TO_CODEC
             self._heads, self._next, self._names = {}, {}, {}
+            self._read = self._new = 0
         found = []
         head = b""
         try:
@@ -71,6 +82,7 @@ class EntryReader(Generic[K, N]):
             raise NotPlain from error
         if at + 1 != len(value):
             raise NotPlain
+        self._read += len(found)
         return found
 
     def _head_at(self, value: bytes, at: int, before: bytes) -> tuple[bytes, int]:
@@ -82,6 +94,7 @@ class EntryReader(Generic[K, N]):
         end = _head_end(value, at)
         head = value[at:end]
         if head not in self._heads:
+            self._new += 1
             # Decoded with nothing behind it: what was cut off wrongly leaves bytes over, or is none.
             self._heads[head] = self._head(CODEC.decode("TotalsEntry", _HEADER + head + _NO_SUMS))
         self._next[before] = head

@@ -72,8 +72,9 @@ class TransactionalProducer:
             try:
                 producer.init_transactions(min(wait_s, _UNHEARD_S))
             except KafkaException as exception:
-                timed_out = error_of(exception).code() == KafkaError._TIMED_OUT  # noqa: SLF001 - no other name
-                if not timed_out or self._clock.monotonic_s() >= deadline_s:
+                # A short call that is over tells what the broker said last, or that it timed out.
+                again = action_for(error_of(exception)) is Action.RETRY
+                if not again or self._clock.monotonic_s() >= deadline_s:
                     raise
             else:
                 return

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from budget_guard.adapters.batches import TotalsBatches
 from budget_guard.adapters.wire import TotalsDecoder, decode_totals
 from budget_guard.core.firings import Totals
+from schemas import plain_totals
 from schemas.codec import CODEC
+from schemas.entries import entry_body, entry_head
 from schemas.errors import WireError
 from schemas.plain_totals import EntryReader, NotPlain
 from tests.property.odd_bytes import OddWriter
@@ -129,6 +131,30 @@ def test_what_the_aggregator_writes_is_read_by_hand() -> None:
         reader.read(value, at)
         == [(("hour", {"feature": "chat"}), "1.5", None, 5_000, 0, 70, {"images": "3"})] * 100
     )
+
+
+def test_where_heads_are_always_new_the_codec_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain_totals, "_KNOWN_MAX", 20)
+    monkeypatch.setattr(plain_totals, "_LEFT_TO_CODEC", 3)
+    names = [f"tenant-{number}" for number in range(300)]
+    reader = EntryReader(lambda head: head["scope"]["tenant"], bytes.decode)
+    found = []
+    for name in names:
+        try:
+            found += [entry[0] for entry in reader.read(_entries({"tenant": name}), 0)]
+        except NotPlain:
+            found.append("left")
+    assert found[:25] == [*names[:22], "left", "left", "left"]
+    assert all(one in ("left", name) for one, name in zip(found, names, strict=True))
+    assert found.count("left") < 50
+    # Where they are known again, it reads on.
+    again = [reader.read(_entries({"tenant": "t"}), 0) for _ in range(60) if not reader._left]
+    assert len(again) >= 50
+
+
+def _entries(scope: dict[str, str]) -> bytes:
+    head = {"window": "hour", "start_us": 0, "end_us": 1, "cost_currency": None, "price_currency": None}
+    return b"\2" + entry_body(entry_head(head | {"scope": scope}), None, None, (1, 0, 0), {}) + b"\0"
 
 
 @pytest.mark.parametrize("rest", [b"", b"\0\0", b"\2", b"\x01\0", b"\x80\0", b"\x80\0\x80\0\0"])

@@ -18,7 +18,7 @@ from cli.stack.process import StackError, locked
 from schemas.topics import USAGE_EVENTS
 from tests.fix_stack import ROOT
 from tests.prove import checking, release
-from tests.prove.batches import batch_of
+from tests.prove.batches import BatchHead, batch_of
 from tests.prove.cluster import Cluster
 from tests.prove.coverage import seen
 from tests.prove.faults import aggregators, behind, brokers, operating, raters, upgrade
@@ -111,16 +111,21 @@ def _run(run: Run, verdict: Verdict, minutes: float, excuse: str) -> None:
 
 
 def _twice(run: Run) -> str:
-    """What the publisher's client appended again, and by whom the brokers say that it was written."""
-    partition, *offsets = run.load.copies[0]
+    """What the publisher's client appended again; what the brokers say is not its own fails the run."""
     topic = run.world.prefix + USAGE_EVENTS
     folders = sorted(run.cluster.stack.place.kafka.parent.glob("kafka*/data"))
-    heads = [
-        next(filter(None, (batch_of(data, topic, partition, at) for data in folders)), None) for at in offsets
-    ]
+
+    def written(partition: int, offset: int) -> BatchHead | None:
+        found = (batch_of(data, topic, partition, offset) for data in folders)
+        return next((head for head in found if head is not None), None)
+
+    pairs = [(written(partition, copy), written(partition, of)) for partition, copy, of in run.load.copies]
+    for (partition, copy, _), (one, _) in zip(run.load.copies, pairs, strict=True):
+        if one is None or one.transactional or one.producer_id < 0:
+            run.failures.append(f"usage.events ({partition}, {copy}): a copy that is not the client's: {one}")
     return (
-        f"{len(run.load.copies)} records stand twice on usage.events: the client appended batches again, "
-        f"the first of them as {' and '.join(str(head) for head in heads)}"
+        f"{len(pairs)} records stand twice on usage.events: the client appended batches again, "
+        f"the first of them as {pairs[0][0]} and {pairs[0][1]}"
     )
 
 

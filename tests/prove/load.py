@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Message, Producer
 
 from runtime.kafka.offsets import list_offsets
-from runtime.kafka.reading import PartitionReader
+from runtime.kafka.reading import PartitionReader, Record
 from runtime.settings import KafkaSettings
 from schemas.topics import USAGE_EVENTS, consumer_limits, producer_limits
 from tests.prove.journal import Journal
@@ -73,7 +73,6 @@ class Load:
         self.unacknowledged += self.producer.flush(_FLUSH_S)
         if self._placeless:
             self._place()
-        self._find_copies()
 
     def publish(self, item: Item, wait_s: float = 60.0) -> None:
         """Publish one record now and wait until it stands in the journal."""
@@ -126,8 +125,6 @@ class Load:
     def _acknowledged(self, item: Item, partition: int | None, offset: int | None, append_us: int) -> None:
         place = {"topic": USAGE_EVENTS, "partition": partition, "offset": offset, "append_us": append_us}
         with self._lock:
-            if partition is not None and offset is not None:
-                self._placed.setdefault((partition, item.key, item.value), []).append((item, offset))
             if item.kind == "event" and item.event is not None and offset is not None:
                 self._first[identity(item.event)] = offset
             told = self._told(item)
@@ -136,6 +133,8 @@ class Load:
                     self._waiting.append((item, place))
                     return
                 told["of"] = self._first[item.of]
+            if partition is not None and offset is not None:
+                self._placed.setdefault((partition, item.key, item.value), []).append((item, offset))
         self._journal.add(item.kind, **told, **place)
 
     def _place(self) -> None:
@@ -146,9 +145,7 @@ class Load:
             end = list_offsets(config, [(self._topic, partition)], "latest")[self._topic, partition]
             with PartitionReader(config) as reader:
                 for record in reader.read(self._topic, partition, 0, end):
-                    match = next(
-                        (it for it in lost if (it.key, it.value) == (record.key, record.value)), None
-                    )
+                    match = next((item for item in lost if self._is(item, record)), None)
                     if match is not None and (partition, record.offset) not in self._named:
                         lost.remove(match)
                         self._named.add((partition, record.offset))
@@ -161,8 +158,14 @@ class Load:
         for item, place in waiting:
             self._acknowledged(item, place["partition"], place["offset"], place["append_us"])
 
-    def _find_copies(self) -> None:
-        """Records that no acknowledgement names, and somebody published all the same."""
+    def _is(self, item: Item, record: Record) -> bool:
+        """Whether the record may be the item: a repeat is behind its first."""
+        behind = item.of is None or record.offset > self._first.get(item.of, -1)
+        return behind and (item.key, item.value) == (record.key, record.value)
+
+    def find_copies(self) -> None:
+        """Records that no acknowledgement names, and somebody published all the same. Once."""
+        copies: list[tuple[int, int, int, int]] = []
         config = self._kafka.client_config() | consumer_limits(USAGE_EVENTS)
         everywhere = [(self._topic, partition) for partition in range(self._kafka.partitions)]
         with PartitionReader(config) as reader:
@@ -171,14 +174,10 @@ class Load:
                     placed = self._placed.get((partition, record.key, record.value))
                     if (partition, record.offset) in self._named or not placed:
                         continue
-                    of = placed[0][1]
-                    self.copies.append((partition, record.offset, of))
-                    place = {
-                        "partition": partition,
-                        "offset": record.offset,
-                        "append_us": record.timestamp_us,
-                    }
-                    self._journal.add("copy", **place, of=of)
+                    copies.append((partition, record.offset, record.timestamp_us, placed[0][1]))
+        for partition, offset, append_us, of in copies:
+            self.copies.append((partition, offset, of))
+            self._journal.add("copy", partition=partition, offset=offset, append_us=append_us, of=of)
 
     @staticmethod
     def _told(item: Item) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from tests.prove.run import Run
-from tests.prove.watching import AWAY
+from tests.prove.watching import AWAY, wait_for
 
 LIMIT_S, PROMISED_S = 90.0, 60.0
 _EVERY_S = 0.5
@@ -44,5 +44,15 @@ def quiesce(run: Run) -> Rest:
         after_s = time.monotonic() - begun_s
         if not left or after_s > LIMIT_S or run.ending.is_set():
             run.journal.add("phase", name="drained", after_s=round(after_s, 1), left=left)
+            _find_copies(run)
             return Rest(after_s, left)
         time.sleep(_EVERY_S)
+
+
+def _find_copies(run: Run) -> None:
+    def found() -> bool:
+        run.load.find_copies()
+        return True
+
+    if not wait_for(found, LIMIT_S, run.ending.is_set):
+        run.failures.append("usage.events cannot be read for what the client published twice")

@@ -154,6 +154,24 @@ def test_unacknowledged_records_abort_and_retire(clock: FakeClock, monkeypatch: 
     assert producer.retired == 1
 
 
+def test_a_coordinator_that_moves_while_the_producer_starts_raises_no_doubt(clock: FakeClock) -> None:
+    moving = KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, "loading", False, True, False)
+    FakeProducer.failures = {"init_transactions": [moving, RETRY, moving]}
+    producer = made(clock)
+    producer.begin()
+    (only,) = FakeProducer.made
+    assert only.calls == ["init_transactions"] * 4 + ["begin_transaction"]
+    assert producer.retired == 0
+
+
+def test_a_start_ends_with_its_time(clock: FakeClock) -> None:
+    FakeProducer.failures = {"init_transactions": [RETRY] * 100}
+    FakeProducer.slow_s = {"init_transactions": 1.0}
+    with pytest.raises(KafkaUnavailableError):
+        made(clock)
+    assert 5 <= clock.s < 7
+
+
 def test_a_signal_is_heard_while_no_broker_is_there() -> None:
     class Heard(Exception):
         pass
