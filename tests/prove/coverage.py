@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.prove.faults.processes import FENCED
 from tests.prove.poison import KINDS
 from tests.prove.run import Run
 
@@ -128,10 +129,7 @@ def _of_records(run: Run) -> list[Seen]:
 
 
 def _fenced(log: str) -> int:
-    return sum(
-        any(sign in line for sign in ("FencedError", "fenced", "FENCED", "INVALID_PRODUCER_EPOCH"))
-        for line in log.splitlines()
-    )
+    return sum(any(sign in line for sign in FENCED) for line in log.splitlines())
 
 
 def _mixed(run: Run) -> int:

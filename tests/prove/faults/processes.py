@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from tests.prove.watching import wait_for
 ACTS_S = 40.0
 """How long a failpoint may take to be reached, before it is tried anew."""
 _GIVES_UP_S = 200.0
+_ZOMBIES = 3
+_FENCED_S = 12.0
+FENCED = ("FencedError", "fenced", "FENCED", "INVALID_PRODUCER_EPOCH")
+"""What a producer's log says when it was fenced."""
 OWNS = "owns partitions"
 ZOMBIE_S = (max(SESSION_MS, TRANSACTION_MS) + 4_000) / 1000
 
@@ -67,6 +72,10 @@ def reach(
     return number
 
 
+def _shows(striker: Striker, name: str, number: int, signs: Sequence[str]) -> bool:
+    return any(sign in striker.services.log(name, number) for sign in signs)
+
+
 def _owns(striker: Striker, name: str, number: int) -> bool:
     return OWNS in striker.services.log(name, number)
 
@@ -102,16 +111,24 @@ def paused(name: str, seconds: float, what: str = "paused") -> Step:
     return Step(f"{name} {what}", act)
 
 
-def zombie(name: str, point: str) -> Step:
-    """Stopped at a failpoint for longer than its session and its transaction may last; then it goes on."""
+def zombie(name: str, point: str, shows: Sequence[str] = ()) -> Step:
+    """Stopped at a failpoint for longer than its session and its transaction may last; then it goes on.
+
+    Where its log then shows none of `shows`, since another fault came between, it is done again.
+    """
 
     def act(striker: Striker) -> None:
-        with striker.services.alone(name), striker.fault("zombie", name, f"{point}, {ZOMBIE_S:.0f} s"):
-            reach(striker, name, Life(failpoints=f"{point}:2:stop"))
-            striker.services.pause(name)
-            striker.pause(ZOMBIE_S)
-            striker.services.resume(name)
-            striker.pause(3)
+        services = striker.services
+        with services.alone(name), striker.fault("zombie", name, f"{point}, {ZOMBIE_S:.0f} s"):
+            for _ in range(_ZOMBIES):
+                number = reach(striker, name, Life(failpoints=f"{point}:2:stop"))
+                services.pause(name)
+                striker.pause(ZOMBIE_S)
+                services.resume(name)
+                striker.pause(3)
+                shown = partial(_shows, striker, name, number, shows)
+                if not shows or wait_for(shown, _FENCED_S, striker.run.ending.is_set):
+                    break
 
     return Step(f"{name} as a zombie", act)
 

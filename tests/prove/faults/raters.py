@@ -7,6 +7,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from schemas import topics
 from tests.prove.faults.processes import (
     ACTS_S,
+    FENCED,
     OWNS,
     killed,
     killed_at,
@@ -36,7 +37,7 @@ _NO_ROOM_S = 120.0
 def lanes() -> list[Lane]:
     """One lane a rater, and what needs them all behind those."""
     specials = {
-        "rater-0": [zombie("rater-0", "in_commit"), damaged("rater-0"), wrong_clock("rater-0", 1)],
+        "rater-0": [zombie("rater-0", "in_commit", FENCED), damaged("rater-0"), wrong_clock("rater-0", 1)],
         "rater-1": [aborts("rater-1"), state_deleted("rater-1", "rater/slot-1"), paused("rater-1", 5)],
         "rater-2": [no_room("rater-2"), in_restore("rater-2"), wrong_clock("rater-2", -1), killed("rater-2")],
     }
